@@ -1,0 +1,2 @@
+"""Drop-in messaging for Supabase: the Python SDK."""
+from __future__ import annotations

@@ -1,0 +1,295 @@
+"""The command line: ``python -m parley_stack start|stop|status|reset``.
+
+Exit codes: 0 done; 1 could not be done; 2 wrong arguments or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .account import Account
+from .binaries import Binaries
+from .config import Config, ConfigError, load_config
+from .errors import StackError
+from .keys import Keys
+from .paths import Paths
+from .ports import free_port, holder
+from .state import Lock, State
+
+_STOP_SECONDS = 10.0
+_DETACHED = "PARLEY_STACK_DETACHED"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parley_stack", description="A local Supabase without Docker."
+    )
+    commands = parser.add_subparsers(required=True, metavar="start|stop|status|reset")
+
+    def command(name: str, run: object, about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
+        made.set_defaults(command=run)
+        made.add_argument(
+            "--workdir",
+            type=Path,
+            default=Path.cwd(),
+            help="folder that has the supabase/ folder (default: the current one)",
+        )
+        return made
+
+    start = command("start", _start, "start the stack, apply migrations, seed once")
+    start.add_argument("--detach", action="store_true", help="return when it is ready")
+    start.add_argument("--api-port", type=_port, help="default: [api] port of config.toml")
+    start.add_argument("--db-port", type=_port, help="default: [db] port of config.toml")
+    start.add_argument(
+        "--ephemeral", action="store_true", help="free ports, data thrown away at the end"
+    )
+    for made in (start, command("status", _status, "show addresses and keys")):
+        made.add_argument("-o", "--output", choices=("pretty", "env", "json"), default="pretty")
+    command("stop", _stop, "stop the stack; the data stays")
+    command("reset", _reset, "stop the stack and delete its data")
+
+    serve = commands.add_parser("_serve")
+    serve.set_defaults(command=_serve)
+    serve.add_argument("--workdir", type=Path, required=True)
+    serve.add_argument("--sockets", type=Path, required=True)
+    serve.add_argument("--api-port", type=_port, required=True)
+    serve.add_argument("--db-port", type=_port, required=True)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
+def _keys(config: Config, workdir: Path) -> Keys:
+    auth = config.auth
+    signing = []
+    if auth.signing_keys_path:
+        path = workdir / "supabase" / auth.signing_keys_path
+        try:
+            signing = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise StackError(f"[auth] signing_keys_path: cannot read {path}: {error}") from error
+    given = {
+        name: value
+        for name in ("jwt_secret", "publishable_key", "secret_key")
+        if (value := getattr(auth, name, None))
+    }
+    try:
+        return Keys(signing_keys=signing, **given)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StackError(f"[auth] signing_keys_path: {error}") from error
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    workdir = arguments.workdir.resolve()
+    paths = Paths.of(workdir, Account.current())
+    running = _running(paths)
+    if running is not None and not arguments.ephemeral:
+        return _already_running(running, arguments)
+    if arguments.detach and _DETACHED not in os.environ:
+        return _start_detached(arguments)
+    return _start_here(arguments, workdir)
+
+
+def _already_running(running: State, arguments: argparse.Namespace) -> int:
+    for name, wanted, actual in (
+        ("API", arguments.api_port, running.api_port),
+        ("database", arguments.db_port, running.db_port),
+    ):
+        if wanted not in (None, actual):
+            raise StackError(
+                f"a stack already runs for {running.workdir} (pid {running.pid}) with its "
+                f"{name} on port {actual}, not {wanted}",
+                hint="stop it first with `python -m parley_stack stop`",
+            )
+    print(f"Already running for {running.workdir} (pid {running.pid}).")
+    _show(running, arguments.output)
+    return 0
+
+
+def _start_detached(arguments: argparse.Namespace) -> int:
+    argv = [sys.executable, "-m", "parley_stack", *sys.argv[1:]]
+    child = subprocess.Popen(  # noqa: S603 - ourselves
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, _DETACHED: "1"},
+    )
+    assert child.stdout is not None
+    # The child closes its end when it is ready, or ends.
+    for line in child.stdout:
+        print(line, end="", flush=True)
+    child.stdout.close()
+    try:
+        return child.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return 0
+
+
+def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
+    # PostgreSQL's client library and the supervisor are not needed for `status` and `stop`.
+    from .supervisor import Supervisor
+
+    began = time.monotonic()
+    config = load_config(workdir)
+    keys = _keys(config, workdir)
+    account = Account.for_server()
+    binaries = Binaries.find(workdir)
+    ephemeral = arguments.ephemeral
+    api_port = arguments.api_port or (free_port() if ephemeral else config.api.port)
+    db_port = arguments.db_port or (free_port() if ephemeral else config.db.port)
+    for name, option, port in (("API", "--api-port", api_port), ("database", "--db-port", db_port)):
+        _require_free(name, option, port)
+    paths = Paths.of(workdir, account, ephemeral=ephemeral)
+    paths.make(account)
+    lock = Lock(paths.lock)
+    lock.take()
+    quiet = arguments.output != "pretty"
+
+    def tell(line: str) -> None:
+        if not quiet:
+            print(f"{time.monotonic() - began:6.2f} s  {line}", flush=True)
+
+    def on_ready(state: State) -> None:
+        tell("Ready")
+        _show(state, arguments.output)
+        if _DETACHED in os.environ:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for stream in (1, 2):
+                os.dup2(nothing, stream)
+        elif not quiet:
+            print("Press Ctrl-C to stop.", flush=True)
+
+    supervisor = Supervisor(
+        config, keys, paths, binaries, account, api_port, db_port, ephemeral, tell
+    )
+    try:
+        asyncio.run(supervisor.run(on_ready))
+    finally:
+        lock.release()
+    return 0
+
+
+def _require_free(name: str, option: str, port: int) -> None:
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            by = holder(port)
+            raise StackError(
+                f"port {port} for the {name} is taken" + (f" by {by}" if by else ""),
+                hint=f"choose another with {option}, or in supabase/config.toml",
+            ) from error
+
+
+def _running(paths: Paths) -> State | None:
+    if not Lock(paths.lock).is_held():
+        return None
+    return State.read(paths.state)
+
+
+def _require_running(arguments: argparse.Namespace) -> State | None:
+    workdir = arguments.workdir.resolve()
+    state = _running(Paths.of(workdir, Account.current()))
+    if state is None:
+        print(f"No stack is running for {workdir}.", file=sys.stderr)
+    return state
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    state = _require_running(arguments)
+    if state is None:
+        return 1
+    _show(state, arguments.output)
+    return 0
+
+
+def _show(state: State, output: str) -> None:
+    values = state.env()
+    if output == "json":
+        print(json.dumps(values, indent=2), flush=True)
+        return
+    if output == "env":
+        print("\n".join(f'{name}="{value}"' for name, value in values.items()), flush=True)
+        return
+    width = max(map(len, values))
+    rows = "\n".join(f"  {name:<{width}}  {value}" for name, value in values.items())
+    print(f"{rows}\n  {'LOGS':<{width}}  {state.logs}", flush=True)
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    workdir = arguments.workdir.resolve()
+    paths = Paths.of(workdir, Account.current())
+    state = _running(paths)
+    if state is None:
+        print(f"No stack is running for {workdir}.")
+        return 0
+    os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    lock = Lock(paths.lock)
+    while lock.is_held():
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"the stack (pid {state.pid}) did not stop within {_STOP_SECONDS:g} s"
+            )
+        time.sleep(0.02)
+    print(f"Stopped the stack of {workdir}; its data stays in {state.data}.")
+    return 0
+
+
+def _reset(arguments: argparse.Namespace) -> int:
+    _stop(arguments)
+    paths = Paths.of(arguments.workdir.resolve(), Account.for_server())
+    if paths.data.exists():
+        shutil.rmtree(paths.data)
+    print(f"Deleted {paths.data}.")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from .serve import ServeOptions, run
+
+    config = load_config(arguments.workdir)
+    run(
+        ServeOptions(
+            config=config,
+            keys=_keys(config, arguments.workdir),
+            sockets=arguments.sockets,
+            api_port=arguments.api_port,
+            db_port=arguments.db_port,
+        )
+    )
+    return 0

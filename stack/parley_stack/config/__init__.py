@@ -1,0 +1,9 @@
+"""A Supabase project's configuration: ``supabase/config.toml`` as frozen models."""
+
+from __future__ import annotations
+
+from .errors import ConfigError
+from .load import load_config
+from .model import Config
+
+__all__ = ["Config", "ConfigError", "load_config"]

@@ -1,0 +1,49 @@
+-- Cluster-wide: the roles of a hosted Supabase project, with its attributes. Runs once, as the
+-- superuser supabase_admin, on a new data folder. Passwords are those of every local project and
+-- are asked for on loopback only.
+
+create role anon nologin noinherit;
+create role authenticated nologin noinherit;
+create role service_role nologin noinherit bypassrls;
+
+create role authenticator login noinherit password 'postgres';
+grant anon, authenticated, service_role to authenticator;
+
+create role supabase_auth_admin login noinherit createrole password 'postgres';
+create role supabase_storage_admin login noinherit createrole password 'postgres';
+create role supabase_functions_admin login noinherit createrole password 'postgres';
+create role supabase_replication_admin login replication password 'postgres';
+create role supabase_read_only_user login bypassrls password 'postgres';
+create role supabase_realtime_admin nologin noinherit;
+create role dashboard_user nologin createdb createrole replication;
+create role pgbouncer login password 'postgres';
+grant pg_read_all_data to supabase_read_only_user;
+grant anon, authenticated, service_role to supabase_storage_admin;
+
+create role postgres
+    login nosuperuser createdb createrole replication bypassrls password 'postgres';
+grant anon, authenticated, service_role, authenticator to postgres with admin option;
+grant supabase_auth_admin, supabase_storage_admin, supabase_functions_admin,
+    supabase_realtime_admin to postgres;
+grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
+
+alter role supabase_admin set log_statement = 'none';
+alter role anon set statement_timeout = '3s';
+alter role authenticated set statement_timeout = '8s';
+alter role authenticator set statement_timeout = '8s';
+alter role authenticator set lock_timeout = '8s';
+alter role supabase_auth_admin set search_path = auth;
+alter role supabase_auth_admin set idle_in_transaction_session_timeout = '60s';
+alter role supabase_storage_admin set search_path = storage;
+alter role postgres set search_path = "$user", public, extensions;
+
+-- From version 16 a member's right to inherit and to switch is kept per grant; a hosted project
+-- has both for the administrators' roles.
+do $$
+begin
+    if current_setting('server_version_num')::int >= 160000 then
+        execute 'grant supabase_auth_admin, supabase_storage_admin, supabase_functions_admin,'
+            ' supabase_realtime_admin to postgres with inherit true, set true';
+    end if;
+end;
+$$;

@@ -1,0 +1,17 @@
+"""The local Realtime server: broadcast over WebSocket, HTTP and from the database.
+
+    realtime = Realtime(RealtimeSettings(), keys, conninfo)
+    await realtime.start()
+    protocol = realtime.new_socket()     # for each connection to /realtime/v1/websocket
+    app = realtime.http_app              # for everything else under /realtime/v1
+
+It follows the wire protocol of Supabase Realtime 2.129, so unmodified clients work against it.
+"""
+
+from __future__ import annotations
+
+from .server import Realtime
+from .settings import RealtimeSettings
+from .socket import RealtimeSocket
+
+__all__ = ["Realtime", "RealtimeSettings", "RealtimeSocket"]

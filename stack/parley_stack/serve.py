@@ -1,0 +1,141 @@
+"""The process that serves: gateway, Auth and Realtime on one event loop.
+
+Auth and Realtime's HTTP side are ordinary ASGI applications on unix sockets, reached through the
+gateway like PostgREST; WebSockets are handed to Realtime by the gateway as they come in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+from psycopg_pool import AsyncConnectionPool
+
+from .auth import create_app
+from .config import Config
+from .gateway import Gateway, Route, Upstream
+from .keys import Keys
+from .paths import ready_file
+from .realtime import Realtime
+
+_STOP_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where to listen and what to talk to."""
+
+    config: Config
+    keys: Keys
+    sockets: Path
+    api_port: int
+    db_port: int
+
+    def conninfo(self, user: str) -> str:
+        """libpq string for ``user`` over the unix socket."""
+        return f"host={self.sockets} port={self.db_port} user={user} dbname=postgres"
+
+    @property
+    def api_url(self) -> str:
+        """Base address of the API."""
+        return f"http://127.0.0.1:{self.api_port}"
+
+
+class _Server(uvicorn.Server):
+    """An ASGI server that leaves the process's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(128)
+    return listener
+
+
+def _asgi_server(app: Any) -> _Server:
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", server_header=False
+    )
+    return _Server(config)
+
+
+async def serve(options: ServeOptions) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    ready = ready_file(options.sockets)
+    ready.unlink(missing_ok=True)
+
+    pool = AsyncConnectionPool(
+        options.conninfo("supabase_auth_admin"), min_size=1, max_size=8, open=False, timeout=10
+    )
+    realtime = Realtime(options.config.realtime, options.keys, options.conninfo("supabase_admin"))
+    apps = {
+        "auth": create_app(
+            options.config.auth, options.keys, pool, external_url=f"{options.api_url}/auth/v1"
+        ),
+        "realtime": realtime.http_app,
+    }
+    servers = {name: _asgi_server(app) for name, app in apps.items()}
+    routes = [
+        Route("/rest/v1", Upstream.unix(options.sockets / "postgrest.sock")),
+        *(Route(f"/{name}/v1", Upstream.unix(options.sockets / f"{name}.sock")) for name in apps),
+    ]
+    gateway = Gateway(routes, options.keys, realtime)
+
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[_listen(options.sockets / f"{name}.sock")]))
+        for name, server in servers.items()
+    ]
+    await pool.open(wait=False)
+    await realtime.start()
+    await gateway.start("127.0.0.1", options.api_port)
+    tasks.append(asyncio.create_task(_announce(ready, pool, realtime)))
+    stopped = asyncio.create_task(stopping.wait())
+    try:
+        # A server that ends by itself takes the process down, to be started again whole.
+        await asyncio.wait({stopped, *tasks[:-1]}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ready.unlink(missing_ok=True)
+        stopped.cancel()
+        tasks[-1].cancel()
+        await asyncio.gather(gateway.stop(), realtime.stop())
+        for server in servers.values():
+            server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.gather(*tasks, return_exceptions=True)
+        await pool.close(_STOP_SECONDS)
+
+
+async def _announce(ready: Path, pool: AsyncConnectionPool, realtime: Realtime) -> None:
+    """Writes the ready file once the database and its change stream are there."""
+    while True:
+        with contextlib.suppress(Exception):
+            await pool.wait(5)
+            break
+    while not await realtime.ready():
+        await asyncio.sleep(0.02)
+    ready.write_text(str(os.getpid()))
+
+
+def run(options: ServeOptions) -> None:
+    """The process's main function."""
+    uvloop.run(serve(options))

@@ -1,0 +1,288 @@
+-- Purpose: messages, numbered without gaps, readable by participants only.
+-- Objects: enum chat.message_kind; table chat.messages; function chat.send_message.
+-- Locks:   none on existing tables.
+-- Breaking: no.
+
+set lock_timeout = '5s';
+
+-- Types ----------------------------------------------------------------------------------------
+
+create type chat.message_kind as enum ('text', 'system');
+
+-- Tables ---------------------------------------------------------------------------------------
+
+-- A message's tenant is its conversation's and its sender is a participant of it, both by foreign
+-- key; so a tenant_id here could only repeat them, at 16 bytes a message.
+create table chat.messages (
+    conversation_id uuid not null references chat.conversations (id) on delete cascade,
+    id uuid not null default gen_random_uuid(),
+    sender_id uuid,
+    seq bigint not null,
+    rev bigint not null,
+    created_at timestamptz not null,
+    expires_at timestamptz,
+    kind chat.message_kind not null default 'text',
+    body text,
+    metadata jsonb not null default '{}',
+    reply_to_seq bigint,
+    edited_at timestamptz,
+    deleted_at timestamptz,
+    primary key (conversation_id, seq),
+    constraint messages_id_key unique (id),
+    constraint messages_sender_id_fkey foreign key (conversation_id, sender_id)
+    references chat.participants (conversation_id, user_id) on delete set null (sender_id),
+    -- By construction a reply answers a message of the same conversation.
+    constraint messages_reply_to_seq_fkey foreign key (conversation_id, reply_to_seq)
+    references chat.messages (conversation_id, seq) on delete set null (reply_to_seq),
+    constraint messages_body_check check (
+        length(body) <= 10000
+        and (kind <> 'text' or deleted_at is not null or (body is not null and body ~ '\S'))
+    ),
+    constraint messages_metadata_check check (
+        jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 16384
+    ),
+    constraint messages_deleted_check check (deleted_at is null or body is null),
+    constraint messages_seq_check check (seq > 0 and rev >= seq and reply_to_seq < seq)
+);
+comment on table chat.messages is
+    'What was said. Addressed within a conversation by seq; sent with chat.send_message.';
+comment on column chat.messages.id is
+    'Chosen by the sender; sending the same id again returns the stored message.';
+comment on column chat.messages.sender_id is
+    'Null for system messages and when the sender''s account is gone.';
+comment on column chat.messages.rev is
+    'The conversation''s rev at which this message last changed.';
+comment on column chat.messages.expires_at is
+    'From here on nobody can read it, whether or not it has been removed. Null: never.';
+alter table chat.messages enable row level security;
+grant select on chat.messages to authenticated, service_role;
+
+-- Indexes --------------------------------------------------------------------------------------
+
+-- Serves: the foreign keys of replies and senders; the messages of one person in a conversation.
+create index messages_reply_to_seq_idx on chat.messages (conversation_id, reply_to_seq)
+where reply_to_seq is not null;
+create index messages_sender_id_idx on chat.messages (conversation_id, sender_id);
+
+-- Functions ------------------------------------------------------------------------------------
+
+-- Security definer: as conversation_ids_for_member. Conversations the caller may read from the
+-- first message on, which is nearly all of them.
+create function chat_private.conversation_ids_for_reader()
+returns setof uuid
+language plpgsql
+stable
+parallel safe
+security definer
+rows 50
+set search_path = ''
+as $$
+begin
+    return query
+    select p.conversation_id
+    from chat.participants as p
+    where p.user_id = auth.uid() and p.left_at is null and p.visible_from_seq <= 1;
+end;
+$$;
+revoke execute on function chat_private.conversation_ids_for_reader() from public, anon;
+grant execute on function chat_private.conversation_ids_for_reader() to authenticated;
+
+-- Security definer: as above. The others: joined late, with the first message they may read.
+create function chat_private.partly_visible_conversations()
+returns table (conversation_id uuid, visible_from_seq bigint)
+language plpgsql
+stable
+parallel safe
+security definer
+rows 2
+set search_path = ''
+as $$
+begin
+    return query
+    select
+        p.conversation_id,
+        p.visible_from_seq
+    from chat.participants as p
+    where p.user_id = auth.uid() and p.left_at is null and p.visible_from_seq > 1;
+end;
+$$;
+revoke execute on function chat_private.partly_visible_conversations() from public, anon;
+grant execute on function chat_private.partly_visible_conversations() to authenticated;
+
+-- Takes the conversation's next seq and rev under its row lock, inside the writing transaction:
+-- a rolled back send leaves no gap, and readers see one order.
+-- Security definer: whoever inserts needs no rights on the counters.
+create function chat_private.number_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_counts constant boolean := new.kind <> 'system';
+begin
+    new.created_at := chat_private.now();
+    new.edited_at := null;
+    new.deleted_at := null;
+    perform
+    from chat.conversations as c
+    where c.id = new.conversation_id
+    for no key update;
+    if not found then
+        perform chat_private.raise_error('conversation_not_found');
+    end if;
+    -- Asked under the lock: of two sends with one id, the second sees the first and adds nothing.
+    if exists (select from chat.messages as m where m.id = new.id) then
+        return null;
+    end if;
+    update chat.conversations as c
+    set last_seq = c.last_seq + 1,
+        rev = c.rev + 1,
+        message_count = c.message_count + v_counts::integer,
+        last_activity_at = new.created_at
+    where c.id = new.conversation_id
+    returning c.last_seq, c.rev into new.seq, new.rev;
+    if v_counts then
+        -- One's own message is never unread.
+        update chat.participants as p
+        set read_count = p.read_count + 1
+        where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
+    end if;
+    return new;
+end;
+$$;
+revoke execute on function chat_private.number_message() from public, anon, authenticated;
+
+create function chat_private.keep_message_identity()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if (new.conversation_id, new.seq, new.id, new.created_at)
+        is distinct from (old.conversation_id, old.seq, old.id, old.created_at)
+        or (new.sender_id is distinct from old.sender_id and new.sender_id is not null)
+    then
+        perform chat_private.raise_error('immutable_column');
+    end if;
+    return new;
+end;
+$$;
+revoke execute on function chat_private.keep_message_identity() from public, anon, authenticated;
+
+-- Security definer: inserts into a table its caller may only read. Checks that the caller takes
+-- part in the conversation; what else holds is in the table's constraints and triggers.
+create function chat_private.send_message(
+    conversation_id uuid,
+    body text,
+    id uuid,
+    metadata jsonb,
+    reply_to_seq bigint
+)
+returns chat.messages
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_message chat.messages;
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    perform
+    from chat.participants as p
+    where
+        p.conversation_id = send_message.conversation_id
+        and p.user_id = v_user_id
+        and p.left_at is null;
+    if not found then
+        perform chat_private.raise_error('conversation_not_found');
+    end if;
+    if send_message.reply_to_seq is not null and not exists (
+        select
+        from chat.messages as m
+        where
+            m.conversation_id = send_message.conversation_id
+            and m.seq = send_message.reply_to_seq
+    ) then
+        perform chat_private.raise_error('message_not_found');
+    end if;
+
+    insert into chat.messages as m (conversation_id, id, sender_id, body, metadata, reply_to_seq)
+    values (
+        send_message.conversation_id,
+        coalesce(send_message.id, gen_random_uuid()),
+        v_user_id,
+        send_message.body,
+        coalesce(send_message.metadata, '{}'),
+        send_message.reply_to_seq
+    )
+    returning m.* into v_message;
+    if found then
+        return v_message;
+    end if;
+
+    -- A retry: the stored message, if it is this sender's in this conversation.
+    select m.* into v_message
+    from chat.messages as m
+    where
+        m.id = send_message.id
+        and m.conversation_id = send_message.conversation_id
+        and m.sender_id = v_user_id;
+    if not found then
+        perform chat_private.raise_error('message_id_taken');
+    end if;
+    return v_message;
+end;
+$$;
+revoke execute on function chat_private.send_message(uuid, text, uuid, jsonb, bigint)
+from public, anon;
+grant execute on function chat_private.send_message(uuid, text, uuid, jsonb, bigint)
+to authenticated;
+
+create function chat.send_message(
+    conversation_id uuid,
+    body text,
+    id uuid default null,
+    metadata jsonb default '{}',
+    reply_to_seq bigint default null
+)
+returns chat.messages
+language sql
+set search_path = ''
+begin atomic
+select chat_private.send_message(conversation_id, body, id, metadata, reply_to_seq);
+end;
+comment on function chat.send_message(uuid, text, uuid, jsonb, bigint) is
+    'Sends a message and returns it as stored. With the id of a message already sent here by the '
+    'caller it returns that one and changes nothing.';
+revoke execute on function chat.send_message(uuid, text, uuid, jsonb, bigint) from public, anon;
+grant execute on function chat.send_message(uuid, text, uuid, jsonb, bigint) to authenticated;
+
+-- Triggers -------------------------------------------------------------------------------------
+
+create trigger messages_number_message
+before insert on chat.messages
+for each row execute function chat_private.number_message();
+
+create trigger messages_keep_message_identity
+before update on chat.messages
+for each row execute function chat_private.keep_message_identity();
+
+-- Policies -------------------------------------------------------------------------------------
+
+create policy "participants can read messages until they expire"
+on chat.messages for select
+to authenticated
+using (
+    (
+        conversation_id = any (array(select chat_private.conversation_ids_for_reader()))
+        or exists (
+            select from chat_private.partly_visible_conversations() as v
+            where v.conversation_id = messages.conversation_id and v.visible_from_seq <= messages.seq
+        )
+    )
+    and (expires_at is null or expires_at > (select chat_private.now()))
+);

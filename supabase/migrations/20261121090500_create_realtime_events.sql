@@ -1,0 +1,332 @@
+-- Purpose: tells participants of changes through Realtime, and nobody else.
+-- Objects: policies on realtime.messages; triggers on chat.messages and chat.participants.
+-- Locks:   share row exclusive on realtime.messages, for as long as it takes to add policies.
+-- Breaking: no.
+--
+-- Topics, all private:
+--   conversation:<id>:<epoch>         what happens in a conversation; only the database writes
+--   conversation:<id>:<epoch>:typing  typing; participants write, so nothing here is to be trusted
+--   user:<id>                         what happens to one user's inbox; only the database writes
+-- Every event of a conversation carries its rev: a client that sees one missing knows it.
+
+set lock_timeout = '5s';
+
+-- Functions ------------------------------------------------------------------------------------
+
+-- Up to how many participants each change is also sent to every inbox. Beyond it, participants
+-- hear of it on the conversation's topic, or when they next read their inbox.
+create function chat_private.fan_out_limit()
+returns integer
+language sql
+immutable
+parallel safe
+set search_path = ''
+return 50;
+revoke execute on function chat_private.fan_out_limit() from public, anon, authenticated;
+
+-- realtime.send() makes one row a call and a subtransaction each; this makes them all in one.
+-- Like it, it warns and goes on when Realtime cannot take the rows: the change itself is stored.
+create function chat_private.broadcast(event text, topics text [], payloads jsonb [])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    insert into realtime.messages (topic, extension, event, payload, private)
+    select
+        b.topic,
+        'broadcast',
+        broadcast.event,
+        b.payload,
+        true
+    from unnest(broadcast.topics, broadcast.payloads) as b (topic, payload);
+exception
+    when others then
+        raise warning using
+            message = 'Realtime did not take an event.',
+            detail = sqlerrm,
+            hint = 'Clients learn of the change when they next read.';
+end;
+$$;
+revoke execute on function chat_private.broadcast(text, text [], jsonb [])
+from public, anon, authenticated;
+
+create function chat_private.conversation_topic(conversation_id uuid, epoch integer)
+returns text
+language sql
+immutable
+parallel safe
+set search_path = ''
+return 'conversation:' || conversation_id || ':' || epoch;
+revoke execute on function chat_private.conversation_topic(uuid, integer)
+from public, anon, authenticated;
+
+-- One event of a conversation: to its topic, and to the inboxes of those who take part, where the
+-- payload also has the receiver's unread_count. Reach 'inboxes' leaves the topic out, and no inbox.
+create function chat_private.broadcast_change(
+    conversation chat.conversations,
+    event text,
+    change jsonb,
+    reach text default 'all'
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_payload constant jsonb := jsonb_build_object(
+        'conversation_id', conversation.id,
+        'epoch', conversation.epoch,
+        'rev', conversation.rev
+    ) || change;
+    v_topics text [];
+    v_payloads jsonb [];
+begin
+    if reach = 'inboxes' or conversation.participant_count <= chat_private.fan_out_limit() then
+        select
+            array_agg('user:' || p.user_id),
+            array_agg(
+                v_payload || jsonb_build_object(
+                    'unread_count', conversation.message_count - p.read_count
+                )
+            )
+        into v_topics, v_payloads
+        from chat.participants as p
+        where p.conversation_id = conversation.id and p.left_at is null;
+    end if;
+    if reach = 'all' then
+        v_topics := chat_private.conversation_topic(conversation.id, conversation.epoch)
+            || v_topics;
+        v_payloads := v_payload || v_payloads;
+    end if;
+    perform chat_private.broadcast(event, v_topics, v_payloads);
+end;
+$$;
+revoke execute on function
+chat_private.broadcast_change(chat.conversations, text, jsonb, text)
+from public, anon, authenticated;
+
+-- Security definer: reads and writes what the sender may not.
+create function chat_private.broadcast_message()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_conversation chat.conversations;
+begin
+    select c.* into v_conversation
+    from chat.conversations as c
+    where c.id = new.conversation_id;
+    perform chat_private.broadcast_change(
+        v_conversation,
+        'message_created',
+        jsonb_build_object('seq', new.seq, 'message', to_jsonb(new))
+    );
+    return null;
+end;
+$$;
+revoke execute on function chat_private.broadcast_message() from public, anon, authenticated;
+
+-- Counts those who joined and says so, once a statement and conversation.
+-- Security definer: reads and writes what those who start a conversation may not.
+create function chat_private.announce_joined()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_joined record;
+    v_conversation chat.conversations;
+begin
+    for v_joined in
+        select
+            n.conversation_id,
+            count(*) as number,
+            jsonb_agg(jsonb_build_object('user_id', n.user_id, 'role', n.role)) as people
+        from new_participants as n
+        where n.left_at is null
+        group by n.conversation_id
+        order by n.conversation_id
+    loop
+        update chat.conversations as c
+        set participant_count = c.participant_count + v_joined.number,
+            rev = c.rev + 1
+        where c.id = v_joined.conversation_id
+        returning c.* into v_conversation;
+        perform chat_private.broadcast_change(
+            v_conversation,
+            'participant_joined',
+            jsonb_build_object('participants', v_joined.people)
+        );
+    end loop;
+    return null;
+end;
+$$;
+revoke execute on function chat_private.announce_joined() from public, anon, authenticated;
+
+-- Somebody left, was removed, was deleted, or came back. Leaving moves the conversation to a new
+-- topic, for a socket that has joined the old one keeps hearing it; so the news goes to inboxes
+-- alone: of all who stay, whatever their number, and of the one who left.
+-- Security definer: as above.
+create function chat_private.announce_membership()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_is_back constant boolean := tg_op = 'UPDATE' and new.left_at is null;
+    v_conversation chat.conversations;
+begin
+    update chat.conversations as c
+    set participant_count = c.participant_count + case when v_is_back then 1 else -1 end,
+        rev = c.rev + 1,
+        epoch = c.epoch + (not v_is_back)::integer
+    where c.id = old.conversation_id
+    returning c.* into v_conversation;
+    if not found then
+        -- The conversation itself is being deleted.
+        return null;
+    end if;
+    if v_is_back then
+        perform chat_private.broadcast_change(
+            v_conversation,
+            'participant_joined',
+            jsonb_build_object(
+                'participants',
+                jsonb_build_array(jsonb_build_object('user_id', new.user_id, 'role', new.role))
+            )
+        );
+        return null;
+    end if;
+    perform chat_private.broadcast_change(
+        v_conversation,
+        'participant_left',
+        jsonb_build_object('user_id', old.user_id),
+        'inboxes'
+    );
+    perform chat_private.broadcast(
+        'participant_left',
+        array['user:' || old.user_id],
+        array[
+            jsonb_build_object('conversation_id', old.conversation_id, 'user_id', old.user_id)
+        ]
+    );
+    return null;
+end;
+$$;
+revoke execute on function chat_private.announce_membership() from public, anon, authenticated;
+
+-- Leaving a tenant is leaving its conversations.
+-- Security definer: as above.
+create function chat_private.leave_tenant_conversations()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    update chat.participants as p
+    set left_at = new.removed_at
+    where p.tenant_id = new.tenant_id and p.user_id = new.user_id and p.left_at is null;
+    return null;
+end;
+$$;
+revoke execute on function chat_private.leave_tenant_conversations()
+from public, anon, authenticated;
+
+-- Which of our topics the caller may hear. Asked once when a socket joins; the answer is cached
+-- by Realtime, which is why topics carry an epoch.
+-- Security definer: as conversation_ids_for_member.
+create function chat_private.can_use_topic(topic text, purpose text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+    v_parts constant text [] := regexp_match(
+        can_use_topic.topic,
+        '^conversation:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):([1-9][0-9]{0,8})(:typing)?$'
+    );
+begin
+    if purpose = 'hear' and can_use_topic.topic = 'user:' || auth.uid() then
+        return true;
+    end if;
+    if v_parts is null or (purpose = 'write' and v_parts[3] is null) then
+        return false;
+    end if;
+    return exists (
+        select
+        from chat.participants as p
+        inner join chat.conversations as c on p.conversation_id = c.id
+        where
+            c.id = v_parts[1]::uuid
+            and c.epoch = v_parts[2]::integer
+            and p.user_id = auth.uid()
+            and p.left_at is null
+    );
+end;
+$$;
+revoke execute on function chat_private.can_use_topic(text, text) from public, anon;
+grant execute on function chat_private.can_use_topic(text, text) to authenticated;
+
+-- Triggers -------------------------------------------------------------------------------------
+
+create trigger messages_broadcast_message
+after insert on chat.messages
+for each row execute function chat_private.broadcast_message();
+
+create trigger participants_announce_joined
+after insert on chat.participants
+referencing new table as new_participants
+for each statement execute function chat_private.announce_joined();
+
+create trigger participants_announce_membership
+after update of left_at on chat.participants
+for each row
+when ((old.left_at is null) <> (new.left_at is null))
+execute function chat_private.announce_membership();
+
+create trigger participants_announce_deletion
+after delete on chat.participants
+for each row
+when (old.left_at is null)
+execute function chat_private.announce_membership();
+
+create trigger tenant_members_leave_tenant_conversations
+after update of removed_at on chat.tenant_members
+for each row
+when (old.removed_at is null and new.removed_at is not null)
+execute function chat_private.leave_tenant_conversations();
+
+-- Policies -------------------------------------------------------------------------------------
+
+create policy "parley: users can hear their conversations and their inbox"
+on realtime.messages for select
+to authenticated
+using (
+    extension = 'broadcast'
+    and (select chat_private.can_use_topic(realtime.topic(), 'hear'))
+);
+
+create policy "parley: participants can say that they are typing"
+on realtime.messages for insert
+to authenticated
+with check (
+    extension = 'broadcast'
+    and (select chat_private.can_use_topic(realtime.topic(), 'write'))
+);
+
+-- For frontends that prefer postgres_changes to broadcasts.
+do $$
+begin
+    if exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
+        alter publication supabase_realtime add table chat.messages;
+    end if;
+end;
+$$;
