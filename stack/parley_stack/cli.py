@@ -259,8 +259,7 @@ def _stop(arguments: argparse.Namespace) -> int:
         return 0
     os.kill(state.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    lock = Lock(paths.lock)
-    while lock.is_held():
+    while _lives(state.pid):
         if time.monotonic() > deadline:
             raise StackError(
                 f"the stack (pid {state.pid}) did not stop within {_STOP_SECONDS:g} s"
@@ -268,6 +267,17 @@ def _stop(arguments: argparse.Namespace) -> int:
         time.sleep(0.02)
     print(f"Stopped the stack of {workdir}; its data stays in {state.data}.")
     return 0
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process runs; one that ended and was not waited for yet does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
 
 
 def _reset(arguments: argparse.Namespace) -> int:

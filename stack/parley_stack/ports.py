@@ -11,7 +11,7 @@ _LISTENING = "0A"
 """State in ``/proc/net/tcp``; proc(5)."""
 
 
-class PortTaken(StackError):
+class PortTaken(StackError):  # noqa: N818 - reads as what happened
     """A port that something else listens on."""
 
     def __init__(self, port: int, by: str | None = None) -> None:

@@ -159,8 +159,8 @@ class Supervisor:
             name="postgrest",
             argv=[str(self.binaries.postgrest)],
             log=self._log("postgrest"),
-            # Not a table: answered from the schema cache, with a 5xx until that is loaded.
-            is_ready=lambda: answers(socket_path, "/parley_stack_ready"),
+            # No such function: answered from the schema cache, with a 5xx until that is loaded.
+            is_ready=lambda: answers(socket_path, "/rpc/parley_stack_ready"),
             env=environment(
                 conninfo=postgres.conninfo("authenticator"),
                 socket_path=socket_path,

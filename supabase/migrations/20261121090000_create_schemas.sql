@@ -128,9 +128,11 @@ comment on function chat_private.raise_error(text) is
     'Raises the documented error of this code: SQLSTATE, message, the code as detail, hint.';
 revoke execute on function chat_private.raise_error(text) from public, anon, authenticated;
 
+-- Security definer: whoever updates a row has no usage of the schema the clock is in.
 create function chat_private.set_updated_at()
 returns trigger
 language plpgsql
+security definer
 set search_path = ''
 as $$
 begin

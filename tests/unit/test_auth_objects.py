@@ -82,7 +82,7 @@ def test_email_is_stored_in_lower_case() -> None:
     ("email", "message"),
     [
         (" ", "An email address is required"),
-        ("a" * 250 + "@x.io", "An email address is too long"),
+        ("a" * 251 + "@x.io", "An email address is too long"),
         ("owner", "Unable to validate email address: invalid format"),
         ("owner@", "Unable to validate email address: invalid format"),
         ("owner@x.io\n", "Unable to validate email address: invalid format"),

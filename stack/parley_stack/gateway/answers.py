@@ -68,12 +68,6 @@ HEAD_TOO_LARGE = error(
     "the request line and headers are larger than 64 KiB together",
     "send long filters in the body of a function call",
 )
-NO_WEBSOCKET = error(
-    HTTPStatus.BAD_REQUEST,
-    "no_websocket",
-    "a WebSocket cannot be opened here",
-    "open it on a connection of its own, with GET /realtime/v1/websocket",
-)
 UNREACHABLE = error(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "upstream_unreachable",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +11,7 @@ import httptools
 from . import answers, cors
 from .exchange import Exchange
 from .heads import LIMIT
+from .request_heads import SPECIAL, Kind, for_upstream, origin_form
 
 if TYPE_CHECKING:
     from .server import Switchboard
@@ -20,29 +20,6 @@ _LINGER_SECONDS = 5.0
 """How long a client may go on sending a request that was already answered."""
 
 _WEBSOCKET = b"/realtime/v1/websocket"
-_ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
-_KEPT, _DROPPED = 1, 2
-_SPECIAL = {
-    b"authorization": _DROPPED,
-    b"connection": _DROPPED,
-    b"keep-alive": _DROPPED,
-    b"proxy-authorization": _DROPPED,
-    b"proxy-connection": _DROPPED,
-    b"te": _DROPPED,
-    b"trailer": _DROPPED,
-    b"transfer-encoding": _DROPPED,
-    b"upgrade": _DROPPED,
-    b"x-forwarded-for": _DROPPED,
-    b"x-forwarded-host": _DROPPED,
-    b"x-forwarded-port": _DROPPED,
-    b"x-forwarded-prefix": _DROPPED,
-    b"x-forwarded-proto": _DROPPED,
-    b"access-control-request-headers": _KEPT,
-    b"access-control-request-method": _KEPT,
-    b"apikey": _KEPT,
-    b"host": _KEPT,
-}
-"""Headers the gateway looks at: those it sends on as they are, and those it does not."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -96,7 +73,7 @@ class ClientConnection(asyncio.Protocol):
     # From the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]).encode() if isinstance(peer, tuple) else b"127.0.0.1"
         self._board.clients.add(self)
@@ -110,13 +87,16 @@ class ClientConnection(asyncio.Protocol):
         if self._is_handed_over:
             self._hand_over()
             return
-        if self._in_head and len(self._raw) > LIMIT:
+        if self._in_head and len(self._raw) > LIMIT and not self._is_deaf:
             self._refuse(answers.HEAD_TOO_LARGE)
+        if self._current is None:
+            self._advance()
         exchange = self._current
-        if exchange is not None and exchange.pending:
-            exchange.flush()
-        if self._queue or not self._is_reading or (exchange and not exchange.is_received):
-            self.update_reading()
+        if exchange is not None:
+            if exchange.pending:
+                exchange.flush()
+            if self._queue or not self._is_reading or not exchange.is_received:
+                self.update_reading()
 
     def pause_writing(self) -> None:
         self.is_congested = True
@@ -141,6 +121,8 @@ class ClientConnection(asyncio.Protocol):
 
     def update_reading(self) -> None:
         """Reads from the client only while what it sends has somewhere to go."""
+        if self.transport.is_closing():
+            return
         wanted = not self._queue
         exchange = self._current
         if exchange is not None and not exchange.is_received and not exchange.is_over:
@@ -162,9 +144,8 @@ class ClientConnection(asyncio.Protocol):
             self.shut()
         else:
             self._current = None
-            if self._queue and not self._is_advancing:
-                self._advance()
             if not self._is_reading:
+                self._advance()
                 self.update_reading()
 
     def cut(self) -> None:
@@ -180,10 +161,13 @@ class ClientConnection(asyncio.Protocol):
         self._queue.clear()
         self.transport.close()
 
-    @property
-    def is_idle(self) -> bool:
-        """No request is under way."""
-        return self._current is None
+    def wind_down(self) -> None:
+        """Closes, after the request under way if there is one."""
+        self._queue.clear()
+        if self._current is None:
+            self.shut()
+        else:
+            self._current.keep_alive = False
 
     # From the parser.
 
@@ -197,11 +181,11 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         key = name.lower()
-        kind = _SPECIAL.get(key)
+        kind = SPECIAL.get(key)
         if kind is not None:
             known = self._special.get(key)
             self._special[key] = value if known is None else known + b", " + value
-        if kind != _DROPPED:
+        if kind is not Kind.DROPPED:
             self._lines.append(name + b": " + value)
 
     def on_headers_complete(self) -> None:
@@ -212,14 +196,12 @@ class ClientConnection(asyncio.Protocol):
         if b"upgrade" in self._special and self._is_websocket(method):
             self._is_handed_over = True
             return
-        self._raw = b""
         exchange = self._route(method, self._parser)
+        if len(self._raw) > LIMIT and self._raw.find(b"\r\n\r\n") > LIMIT:
+            exchange.pool, exchange.answer = None, answers.HEAD_TOO_LARGE
+        self._raw = b""
         self._receiving = exchange
-        if self._current is None:
-            self._current = exchange
-            exchange.begin()
-        else:
-            self._queue.append(exchange)
+        self._queue.append(exchange)
 
     def on_body(self, data: bytes) -> None:
         if self._receiving is not None:
@@ -260,6 +242,7 @@ class ClientConnection(asyncio.Protocol):
             and self._url.partition(b"?")[0] == _WEBSOCKET
             and self._board.realtime is not None
             and self._current is None
+            and not self._queue
         )
 
     def _hand_over(self) -> None:
@@ -277,10 +260,12 @@ class ClientConnection(asyncio.Protocol):
     def _route(self, method: bytes, parser: httptools.HttpRequestParser) -> Exchange:
         special, board, url = self._special, self._board, self._url
         if not url.startswith(b"/"):
-            url = _ABSOLUTE.sub(b"", url, count=1) or b"/"
-        exchange = Exchange(self, method + b" " + url.partition(b"?")[0])
-        exchange.is_http10 = parser.get_http_version() != "1.1"
-        exchange.keep_alive = parser.should_keep_alive() and not exchange.is_http10
+            url = origin_form(url)
+        exchange = Exchange(self, method, url)
+        keep_alive = parser.should_keep_alive()
+        if not keep_alive or b"connection" in special:
+            exchange.is_http10 = parser.get_http_version() != "1.1"
+            exchange.keep_alive = keep_alive and not exchange.is_http10
         exchange.is_head = method == b"HEAD"
         destination = board.destination(url)
         if method == b"OPTIONS" and b"access-control-request-method" in special:
@@ -293,42 +278,14 @@ class ClientConnection(asyncio.Protocol):
             target = url[destination.skipped :]
             if not target.startswith(b"/"):
                 target = b"/" + target
-            head = self._upstream_head(method, target, url, destination.forwarded)
-            exchange.pending.append(head)
-            if len(head) > LIMIT + len(destination.forwarded) + LIMIT // 16:
-                exchange.pool, exchange.answer = None, answers.HEAD_TOO_LARGE
-                exchange.keep_alive = False
+            self._lines[0] = b"%b %b HTTP/1.1" % (method, target)
+            authorization = board.key_rule.authorization(
+                special.get(b"authorization"), special.get(b"apikey"), url
+            )
+            exchange.pending.append(
+                for_upstream(self._lines, special, authorization, self._peer, destination.forwarded)
+            )
         return exchange
-
-    def _upstream_head(self, method: bytes, target: bytes, url: bytes, forwarded: bytes) -> bytes:
-        special, lines = self._special, self._lines
-        lines[0] = method + b" " + target + b" HTTP/1.1"
-        if b"connection" in special:
-            lines = self._without_connection_headers(lines)
-        authorization = self._board.key_rule.authorization(
-            special.get(b"authorization"), special.get(b"apikey"), url
-        )
-        if authorization is not None:
-            lines.append(b"Authorization: " + authorization)
-        if b"transfer-encoding" in special:
-            lines.append(b"Transfer-Encoding: chunked")
-        host = special.get(b"host")
-        if host is None:
-            host = b"localhost"
-            lines.append(b"Host: localhost")
-        through = special.get(b"x-forwarded-for")
-        lines.append(b"X-Forwarded-For: " + (through + b", " if through else b"") + self._peer)
-        lines.append(b"X-Forwarded-Host: " + host)
-        lines.append(forwarded)
-        return b"\r\n".join(lines)
-
-    def _without_connection_headers(self, lines: list[bytes]) -> list[bytes]:
-        """Drops the headers that ``Connection`` says are for this connection only."""
-        named = {name.strip() for name in self._special[b"connection"].lower().split(b",")}
-        named -= {b"close", b"keep-alive", b"upgrade", b"", b"host", b"content-length", b"te"}
-        if not named:
-            return lines
-        return [line for line in lines if line.partition(b":")[0].lower() not in named]
 
     def _refuse(self, response: bytes) -> None:
         """Answers what cannot be understood, after the requests before it, and closes."""
@@ -340,20 +297,18 @@ class ClientConnection(asyncio.Protocol):
                 return
             broken.cancel()
             self._current = None
-        elif broken is not None:
+        elif broken is not None and broken in self._queue:
             self._queue.remove(broken)
         self._receiving = None
-        refusal = Exchange(self, b"?")
+        refusal = Exchange(self, b"", b"")
         refusal.answer, refusal.keep_alive = response, False
-        if self._current is None:
-            self._current = refusal
-            refusal.begin()
-        else:
-            self._queue.append(refusal)
+        self._queue.append(refusal)
         self._is_deaf = True
 
     def _advance(self) -> None:
-        """Begins the next requests, as long as they are answered at once."""
+        """Begins the next request, and more as long as they are answered at once."""
+        if self._is_advancing:
+            return
         self._is_advancing = True
         while self._queue and self._current is None:
             self._current = exchange = self._queue.popleft()
@@ -367,7 +322,7 @@ class ClientConnection(asyncio.Protocol):
         """
         if not exchange.keep_alive:
             self._is_deaf = True
-            if self.transport.can_write_eof():
+            if not self.transport.is_closing():
                 self.transport.write_eof()
         loop = asyncio.get_running_loop()
         self._stop_linger()

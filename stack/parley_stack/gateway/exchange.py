@@ -21,26 +21,27 @@ class Exchange:
     """
 
     __slots__ = (
+        "_method",
+        "_url",
         "answer",
         "client",
         "connection",
         "has_answered",
-        "is_over",
         "is_chunked",
         "is_head",
         "is_http10",
+        "is_over",
         "is_received",
         "keep_alive",
-        "name",
         "pending",
         "pool",
         "timer",
     )
 
-    def __init__(self, client: ClientConnection, name: bytes) -> None:
+    def __init__(self, client: ClientConnection, method: bytes, url: bytes) -> None:
         self.client = client
-        self.name = name
-        """Method and path for the log; no query, because tokens live there."""
+        self._method = method
+        self._url = url
         self.pool: Pool | None = None
         self.answer = b""
         """The gateway's own response, if it does not go upstream."""
@@ -57,6 +58,11 @@ class Exchange:
         """Some of the response was sent."""
         self.is_over = False
         """Answered, or the client is gone."""
+
+    @property
+    def name(self) -> str:
+        """Method and path for the log; no query, because tokens live there."""
+        return b" ".join((self._method, self._url.partition(b"?")[0])).decode(errors="replace")
 
     # From the client.
 

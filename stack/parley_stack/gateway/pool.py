@@ -50,13 +50,15 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """``connection`` has answered and may be used again."""
-        if self._waiting:
+        if not self._waiting:
+            self._idle.append(connection)
+        elif connection.is_usable():
             connection.begin(self._waiting.popleft())
         else:
-            self._idle.append(connection)
+            connection.abandon()
 
     def lost(self, connection: UpstreamConnection) -> None:
-        """``connection`` is closed or about to be; the longest waiting request gets another."""
+        """``connection`` is closed or about to be; the longest waiting request gets a new one."""
         self._open -= 1
         if connection in self._idle:
             self._idle.remove(connection)
@@ -93,7 +95,7 @@ class Pool:
         self._open -= 1
         _log.warning(
             "%s: cannot connect to %s: %s",
-            exchange.name.decode(errors="replace"),
+            exchange.name,
             self.upstream,
             type(error).__name__,
         )

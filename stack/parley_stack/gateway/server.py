@@ -103,14 +103,15 @@ class Gateway:
         board = self._board
         try:
             self._server = await loop.create_server(
-                lambda: ClientConnection(board), host, port, backlog=_BACKLOG
+                lambda: ClientConnection(board), host, port, backlog=_BACKLOG, start_serving=False
             )
+            self.port = self._server.sockets[0].getsockname()[1]
+            board.prepare(self.port)
+            await self._server.start_serving()
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise PortTaken(port, holder(port)) from error
-        self.port = self._server.sockets[0].getsockname()[1]
-        board.prepare(self.port)
 
     async def stop(self, deadline_seconds: float = _STOP_SECONDS) -> None:
         """Stops accepting, lets requests under way end until the deadline, closes everything.
@@ -123,8 +124,7 @@ class Gateway:
             self._server = None
         board.is_stopping = True
         for client in list(board.clients):
-            if client.is_idle:
-                client.shut()
+            client.wind_down()
         if board.clients:
             board.is_empty.clear()
             try:
@@ -132,6 +132,7 @@ class Gateway:
             except TimeoutError:
                 for client in list(board.clients):
                     client.transport.abort()
+                await asyncio.wait_for(board.is_empty.wait(), deadline_seconds)
         for pool in board.pools:
             pool.close()
         await asyncio.sleep(0)  # lets the transports tell their protocols

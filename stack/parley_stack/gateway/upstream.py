@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from . import answers
-from .heads import LIMIT, BadHead, ResponseHead
+from .heads import LIMIT, BadHeadError, ResponseHead
 
 if TYPE_CHECKING:
     from .exchange import Exchange
@@ -40,32 +40,37 @@ class _Body(Enum):
     UNTIL_CLOSE = auto()
 
 
-class _Chunks:
-    """Finds the end of a chunked body, and its data."""
-
-    __slots__ = ("data", "is_complete")
-
-    def __init__(self) -> None:
-        self.data: list[bytes] = []
-        self.is_complete = False
-
-    def on_body(self, data: bytes) -> None:
-        self.data.append(data)
-
-    def on_message_complete(self) -> None:
-        self.is_complete = True
+_CHUNKED_BODIES = (_Body.CHUNKED, _Body.UNCHUNKED)
 
 
 class _ChunkEnd:
-    """Finds the end of a chunked body."""
+    """Finds the end of a chunked body; callbacks of a parser that may be used again."""
 
-    __slots__ = ("is_complete",)
+    __slots__ = ("has_excess", "is_complete")
 
     def __init__(self) -> None:
         self.is_complete = False
+        self.has_excess = False
+        """Something came after the end."""
+
+    def on_message_begin(self) -> None:
+        self.has_excess = self.is_complete
 
     def on_message_complete(self) -> None:
         self.is_complete = True
+
+
+class _ChunkData(_ChunkEnd):
+    """Finds the data of a chunked body, too."""
+
+    __slots__ = ("data",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data: list[bytes] = []
+
+    def on_body(self, data: bytes) -> None:
+        self.data.append(data)
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -97,7 +102,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._body = _Body.HEAD
         self._buffer = b""
         self._left = 0
-        self._chunks: _Chunks | _ChunkEnd
+        self._chunks: _ChunkEnd | None = None
         self._parser: httptools.HttpResponseParser
         self._keeps = True
         self._is_paused = False
@@ -112,7 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
     def begin(self, exchange: Exchange) -> None:
         """Serves ``exchange``."""
         if self._is_lost:
-            exchange.fail(answers.BROKEN)
+            exchange.fail(answers.UNREACHABLE)
             return
         self._exchange = exchange
         exchange.attach(self)
@@ -125,20 +130,20 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """The client is congested."""
-        if not self._is_paused:
+        if not self._is_paused and not self.transport.is_closing():
             self._is_paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """The client is no longer congested."""
-        if self._is_paused:
+        if self._is_paused and not self.transport.is_closing():
             self._is_paused = False
             self.transport.resume_reading()
 
     # From the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._poll.register(transport.get_extra_info("socket").fileno(), _HANGUP)
 
     def pause_writing(self) -> None:
@@ -161,7 +166,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._receive_head(exchange, data)
             else:
                 self._receive_body(exchange, data, b"")
-        except (BadHead, httptools.HttpParserError) as error:
+        except (BadHeadError, httptools.HttpParserError) as error:
             self._break(exchange, f"malformed response ({type(error).__name__})")
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -182,7 +187,7 @@ class UpstreamConnection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 if len(data) > LIMIT:
-                    raise BadHead
+                    raise BadHeadError
                 self._buffer = data
                 return
             head = ResponseHead(data[:end])
@@ -205,33 +210,38 @@ class UpstreamConnection(asyncio.Protocol):
         if exchange.is_head or head.status in _NO_BODY:
             self._body, self._left = _Body.COUNTED, 0
         elif head.is_chunked:
-            self._body = _Body.UNCHUNKED if exchange.is_http10 else _Body.CHUNKED
-            self._chunks = _Chunks() if exchange.is_http10 else _ChunkEnd()
-            self._parser = httptools.HttpResponseParser(self._chunks)
-            self._parser.feed_data(_CHUNKED_HEAD)
+            self._expect_chunks(with_data=exchange.is_http10)
         elif head.length is not None:
             self._body, self._left = _Body.COUNTED, head.length
         else:
             self._body = _Body.UNTIL_CLOSE
 
+    def _expect_chunks(self, *, with_data: bool) -> None:
+        self._body = _Body.UNCHUNKED if with_data else _Body.CHUNKED
+        if self._chunks is None or with_data or isinstance(self._chunks, _ChunkData):
+            self._chunks = _ChunkData() if with_data else _ChunkEnd()
+            self._parser = httptools.HttpResponseParser(self._chunks)
+        self._chunks.is_complete = False
+        self._parser.feed_data(_CHUNKED_HEAD)
+
     def _receive_body(self, exchange: Exchange, data: bytes, opening: bytes) -> None:
         """Sends ``opening`` and then ``data`` on; finishes when ``data`` ends the response."""
-        body = self._body
+        body, chunks = self._body, self._chunks
         is_complete = False
-        if body is _Body.CHUNKED:
+        if chunks is not None and body in _CHUNKED_BODIES:
             self._parser.feed_data(data)
-            is_complete = self._chunks.is_complete
+            is_complete = chunks.is_complete
+            if chunks.has_excess:
+                raise BadHeadError
+            if isinstance(chunks, _ChunkData):
+                data = b"".join(chunks.data)
+                chunks.data.clear()
         elif body is _Body.COUNTED:
             if len(data) > self._left:  # more than was announced: not to be trusted further
                 data = data[: self._left]
                 self._keeps = False
             self._left -= len(data)
             is_complete = self._left == 0
-        elif body is _Body.UNCHUNKED and isinstance(self._chunks, _Chunks):
-            self._parser.feed_data(data)
-            is_complete = self._chunks.is_complete
-            data = b"".join(self._chunks.data)
-            self._chunks.data.clear()
         if opening or data:
             exchange.send(opening + data)
         if is_complete:
@@ -248,9 +258,7 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.finish()
 
     def _break(self, exchange: Exchange, reason: str) -> None:
-        _log.warning(
-            "%s: %s: %s", exchange.name.decode(errors="replace"), self._pool.upstream, reason
-        )
+        _log.warning("%s: %s: %s", exchange.name, self._pool.upstream, reason)
         self.abandon()
         exchange.fail(answers.BROKEN)
 

@@ -27,7 +27,7 @@ grant supabase_auth_admin, supabase_storage_admin, supabase_functions_admin,
     supabase_realtime_admin to postgres;
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 
-alter role supabase_admin set log_statement = 'none';
+alter role supabase_admin password 'postgres';
 alter role anon set statement_timeout = '3s';
 alter role authenticated set statement_timeout = '8s';
 alter role authenticator set statement_timeout = '8s';

@@ -40,6 +40,7 @@ _quiet.setLevel(logging.CRITICAL)
 _CLOSE_SECONDS = 2.0
 """How long a client may take to answer a close before the connection is cut."""
 _UNREAD_LOW_FRACTION = 4
+_HEAD_END = b"\r\n\r\n"
 
 
 class RealtimeSocket(asyncio.Protocol):
@@ -76,6 +77,13 @@ class RealtimeSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: the request, then frames."""
         self.last_seen = self._loop.time()
+        if self.state is SocketState.HANDSHAKE:
+            # The request's answer must precede that of frames in the same bytes.
+            head, end, data = data.partition(_HEAD_END)
+            self._websocket.receive_data(head + end)
+            self._process()
+            if not data:
+                return
         self._websocket.receive_data(data)
         self._process()
 
@@ -178,6 +186,7 @@ class RealtimeSocket(asyncio.Protocol):
         self.wire, self.token = admission.wire, admission.token
         self.headers = dict(admission.headers)
         self.state = advance(self.state, SocketState.OPEN)
+        self._flush()
 
     def _refuse(self, error: ConnectRefusedError) -> None:
         """Answer a bad handshake and close."""

@@ -1,0 +1,3 @@
+"""The asynchronous client, which is the source of the synchronous one."""
+
+from __future__ import annotations

@@ -1,0 +1,126 @@
+"""The client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import httpx
+from pydantic import JsonValue
+
+from parley._config import DEFAULT_RETRY_SECONDS, DEFAULT_TIMEOUT_SECONDS, Config, load_config
+from parley._errors import InvalidRequestError
+
+from .auth import AsyncAuth
+from .conversations import AsyncConversations
+from .rest import AsyncHttp, AsyncRest
+from .tables import AsyncTables
+
+if TYPE_CHECKING:
+    from postgrest import AsyncRequestBuilder, AsyncRPCFilterRequestBuilder
+
+    from parley._live.socket import LiveSocket
+
+
+class Services:
+    """What the parts of one client share."""
+
+    def __init__(self, config: Config, http_client: httpx.AsyncClient | None) -> None:
+        self.config = config
+        self.http = AsyncHttp(config, http_client)
+        self.auth = AsyncAuth(config, self.http)
+        self.rest = AsyncRest(config, self.http, self.auth.token, self.auth.renew)
+        self._socket: LiveSocket | None = None
+        self._is_closed = False
+
+    def socket(self) -> LiveSocket:
+        """The connection to Realtime, made on first use. Raises InvalidRequestError if closed."""
+        if self._is_closed:
+            raise InvalidRequestError("This client is closed.", hint="Make a new one.")
+        if self._socket is None:
+            from parley._live.socket import LiveSocket
+
+            self._socket = LiveSocket(self.config, self.auth)
+        return self._socket
+
+    async def aclose(self) -> None:
+        """Ends streams and closes connections."""
+        self._is_closed = True
+        if self._socket is not None:
+            await self._socket.aclose()
+        await self.auth.aclose()
+        await self.http.aclose()
+
+
+class AsyncParley:
+    """Parley, as one user.
+
+        async with AsyncParley(url, key) as parley:
+            await parley.auth.sign_in_with_password("alice@example.com", "...")
+            room = await parley.conversations.start_direct("bob")
+            await room.send("hello")
+
+    url: The project's; default: ``SUPABASE_URL`` from the environment or ``.env``.
+    key: Its publishable (or anon) key; default: ``SUPABASE_PUBLISHABLE_KEY``, else
+        ``SUPABASE_ANON_KEY``. Never the secret key: the client acts as a user.
+    timeout: Seconds that one attempt at a request may take.
+    retry_seconds: For how long a request that is safe to repeat is tried again when the server
+        cannot be reached or is not ready.
+    http_client: For proxies and the like. Stays open when this client is closed.
+
+    Making one does no network I/O. Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        retry_seconds: float = DEFAULT_RETRY_SECONDS,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        config = load_config(url, key, timeout_seconds=timeout, retry_seconds=retry_seconds)
+        self._services = Services(config, http_client)
+        self._tables = AsyncTables(config, self._services.rest)
+        self._conversations = AsyncConversations(self._services)
+
+    @property
+    def auth(self) -> AsyncAuth:
+        """Signing up, in and out."""
+        return self._services.auth
+
+    @property
+    def conversations(self) -> AsyncConversations:
+        """The user's conversations."""
+        return self._conversations
+
+    def table(self, name: str) -> AsyncRequestBuilder:
+        """A table or view of schema ``chat``, for what the SDK has no method for.
+
+        Returns postgrest's builder; its ``execute()`` sends, as the signed-in user, and raises
+        ParleyError.
+        """
+        return self._tables.table(name)
+
+    def rpc(
+        self, name: str, params: Mapping[str, JsonValue] | None = None
+    ) -> AsyncRPCFilterRequestBuilder:
+        """A function of schema ``chat``, for what the SDK has no method for; as ``table``."""
+        return self._tables.rpc(name, params or {})
+
+    async def aclose(self) -> None:
+        """Ends streams and closes connections. The session stays valid: this is no sign-out."""
+        await self._services.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

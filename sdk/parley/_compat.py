@@ -1,0 +1,44 @@
+"""What differs between the asynchronous and the synchronous world. Nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+async def async_sleep(seconds: float) -> None:
+    """Waits."""
+    await asyncio.sleep(seconds)
+
+
+class AsyncSingleFlight:
+    """Runs one thing at a time: whoever asks meanwhile waits for the same run.
+
+    The run goes on when a waiter is cancelled, so that what it does is never left half done.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Runs ``work`` or joins the run under way; raises what it raises."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(_awaited(work))
+            self._task.add_done_callback(_retrieve_exception)
+        await asyncio.shield(self._task)
+
+    async def aclose(self) -> None:
+        """Ends the run under way, if any."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+
+async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+def _retrieve_exception(task: asyncio.Task[None]) -> None:
+    # The waiters raise it; when all were cancelled, nobody needs to hear of it.
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,113 @@
+"""When a conversation is read to find what was not heard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from parley import _retry
+from parley._errors import AuthenticationError, ParleyError, PermissionDeniedError
+from parley._models import ConversationState
+
+from .sequence import RevSequence
+
+_logger = logging.getLogger("parley.live")
+
+# A change may be heard on two topics, and overtake another by a little.
+_REORDER_SECONDS = 0.05
+# What a snapshot knows may still be on its way through Realtime, and says more when heard.
+_GRACE_SECONDS = 0.2
+# A change that Realtime did not take, and that no other follows, is found by asking now and then.
+_LIVE_CHECK_SECONDS = 60.0
+_DEAF_CHECK_SECONDS = 5.0
+
+
+class Repair:
+    """Reads in the background when asked to, when there is a hole, and now and then."""
+
+    def __init__(self, read: Callable[[int | None], Awaitable[ConversationState]]) -> None:
+        """``read`` takes a snapshot with the messages after a ``seq``."""
+        self.is_asked = False
+        self._read = read
+        self._reading: asyncio.Task[ConversationState] | None = None
+        self._found: ConversationState | None = None
+        self._apply_at = 0.0
+        self._hole_at: float | None = None
+        self._read_at = time.monotonic()
+        self._not_before = 0.0
+        self._waits = _retry.delays(None)
+
+    def ask(self) -> None:
+        """Has a snapshot read on the next step."""
+        self.is_asked = True
+
+    def step(
+        self, sequence: RevSequence, wake: asyncio.Event, *, is_live: bool
+    ) -> tuple[ConversationState | None, float]:
+        """Does what is due: begins a reading, takes its result, applies it to the sequence.
+
+        Returns the snapshot that has just arrived, if any, and the seconds until the next step.
+        Sets ``wake`` when there is a step to take earlier. Raises ParleyError when the
+        conversation can no longer be read.
+        """
+        now = time.monotonic()
+        state = None
+        if self._reading is not None and self._reading.done():
+            reading, self._reading = self._reading, None
+            state = self._result(reading, now)
+            if state is not None:
+                sequence.note(state.rev)
+                if sequence.has_hole:
+                    self._found, self._apply_at = state, now + _GRACE_SECONDS
+        if self._found is not None and now >= self._apply_at:
+            sequence.apply(self._found)
+            self._found = None
+            wake.set()
+        if self._found is not None:
+            return state, self._apply_at - now
+        due = self._due(sequence, now, is_live=is_live)
+        if self._reading is None and now >= due:
+            self.is_asked = False
+            self._read_at = now
+            self._reading = asyncio.ensure_future(self._read(sequence.seq))
+            self._reading.add_done_callback(lambda _: wake.set())
+        return state, max(due - now, _REORDER_SECONDS)
+
+    async def aclose(self) -> None:
+        """Ends the reading under way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            self._reading = None
+
+    def _due(self, sequence: RevSequence, now: float, *, is_live: bool) -> float:
+        due = self._read_at + (_LIVE_CHECK_SECONDS if is_live else _DEAF_CHECK_SECONDS)
+        if not sequence.has_hole:
+            self._hole_at = None
+        else:
+            self._hole_at = self._hole_at or now
+            due = min(due, self._hole_at + _REORDER_SECONDS)
+        return max(now if self.is_asked else due, self._not_before)
+
+    def _result(
+        self, reading: asyncio.Future[ConversationState], now: float
+    ) -> ConversationState | None:
+        try:
+            state = reading.result()
+        except ParleyError as error:
+            if _is_final(error):
+                raise
+            _logger.info("the conversation was not read: %s", error.message)
+            self.is_asked = True
+            self._not_before = now + next(self._waits)
+            return None
+        self._waits = _retry.delays(None)
+        return state
+
+
+def _is_final(error: ParleyError) -> bool:
+    return error.code == "conversation_not_found" or isinstance(
+        error, AuthenticationError | PermissionDeniedError
+    )

@@ -1,0 +1,181 @@
+"""The connection to Realtime: up while anybody listens, however often it breaks.
+
+The realtime package connects; staying connected is seen to here, because its own reconnection
+gives up after five attempts and raises where nobody hears it. Each connection gets a new client
+object, each join a new channel object: nothing of a broken one is used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from parley import _retry
+from parley._async.auth import AsyncAuth
+from parley._config import Config
+from parley._errors import AuthenticationError, InvalidRequestError, ParleyError
+
+from .topic import Listener, Topic
+
+if TYPE_CHECKING:
+    from realtime import AsyncRealtimeClient
+
+_logger = logging.getLogger("parley.live")
+_REFRESH_RETRY_SECONDS = 5.0
+
+
+class LiveSocket:
+    """Topics with their listeners, on one connection."""
+
+    def __init__(self, config: Config, auth: AsyncAuth) -> None:
+        self._config = config
+        self._auth = auth
+        self._user = auth.user
+        self._topics: dict[str, Topic] = {}
+        self._leaving: dict[str, Topic] = {}
+        self._client: AsyncRealtimeClient | None = None
+        self._is_up = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        auth.on_change(self._session_changed)
+
+    def listen(self, topic: str, conversation_id: str, listener: Listener) -> None:
+        """Has ``listener`` hear what is said about a conversation on a topic."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="parley.live")
+        if topic not in self._topics:
+            self._topics[topic] = Topic(self, topic, after=self._leaving.get(topic))
+        self._topics[topic].add(conversation_id, listener)
+        self._wake.set()
+
+    def unlisten(self, topic: str, conversation_id: str, listener: Listener) -> None:
+        """Undoes ``listen``. The topic is left with its last listener, in the background."""
+        found = self._topics.get(topic)
+        if found is None or found.remove(conversation_id, listener):
+            return
+        del self._topics[topic]
+        self._leaving[topic] = found
+        found.stop(lambda: self._left(topic, found))
+
+    async def aclose(self) -> None:
+        """Ends all streams and closes the connection."""
+        self._fail(InvalidRequestError("The client was closed.", hint="Make a new one."))
+        topics = [*self._topics.values(), *self._leaving.values()]
+        self._topics.clear()
+        for topic in topics:
+            topic.stop()
+        await asyncio.gather(*(topic.ended() for topic in topics))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._disconnect()
+
+    async def connected(self) -> AsyncRealtimeClient:
+        """The client, as soon as it is connected."""
+        while self._client is None or not self._client.is_connected:
+            self._lost()
+            await self._is_up.wait()
+        return self._client
+
+    def check(self) -> None:
+        """Something ended; see whether the whole connection did."""
+        if self._client is not None and not self._client.is_connected:
+            self._lost()
+
+    def _lost(self) -> None:
+        self._is_up.clear()
+        self._wake.set()
+
+    def _left(self, name: str, topic: Topic) -> None:
+        if self._leaving.get(name) is topic:
+            del self._leaving[name]
+        self._wake.set()
+
+    def _session_changed(self) -> None:
+        user = self._auth.user
+        if (user and user.id) != (self._user and self._user.id):
+            self._user = user
+            self._fail(
+                AuthenticationError(
+                    "The user who was listening has signed out.", hint="Open the stream again."
+                )
+            )
+        self._wake.set()
+
+    def _fail(self, error: ParleyError) -> None:
+        for topic in list(self._topics.values()):
+            topic.fail(error)
+
+    async def _run(self) -> None:
+        """Connects whenever somebody listens, and keeps the token fresh."""
+        while True:
+            self._wake.clear()
+            if not (self._topics or self._leaving):
+                await self._disconnect()
+            elif not self._is_up.is_set():
+                await self._connect()
+            await self._share_token()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_to_refresh()):
+                    await self._wake.wait()
+
+    async def _connect(self) -> None:
+        from realtime import AsyncRealtimeClient
+
+        for wait in _retry.delays(None):
+            await self._disconnect()
+            if not (self._topics or self._leaving):
+                return
+            client = AsyncRealtimeClient(
+                self._config.realtime_url,
+                token=self._config.key,
+                auto_reconnect=False,
+                timeout=max(1, round(self._config.timeout_seconds)),
+            )
+            try:
+                client.access_token = await self._auth.token() or self._config.key
+                await client.connect()
+            except ParleyError as error:
+                _logger.info("no token for Realtime: %s", error.message)
+            except Exception as error:  # noqa: BLE001 - whatever its libraries raise is tried again
+                _logger.info("Realtime cannot be reached: %s", type(error).__name__)
+            else:
+                _logger.debug("connected to Realtime")
+                self._client = client
+                self._is_up.set()
+                return
+            await asyncio.sleep(wait)
+
+    async def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        self._is_up.clear()
+        if client is not None:
+            with contextlib.suppress(Exception):
+                await client.close()
+
+    async def _share_token(self) -> None:
+        """Gives the connection the token, refreshed first if need be."""
+        client = self._client
+        if client is None or not self._is_up.is_set():
+            return
+        try:
+            token = await self._auth.token() or self._config.key
+        except ParleyError as error:
+            _logger.info("the token was not refreshed: %s", error.message)
+            return
+        if token == client.access_token:
+            return
+        # What its set_auth does, for channels that come and go meanwhile.
+        client.access_token = token
+        for channel in list(client.channels.values()):
+            if channel.is_joined:
+                with contextlib.suppress(Exception):
+                    await channel.push("access_token", {"access_token": token})
+
+    def _seconds_to_refresh(self) -> float | None:
+        due = self._auth.refresh_due_seconds
+        if due is None or not self._topics:
+            return None
+        return due if due > 0 else _REFRESH_RETRY_SECONDS

@@ -1,0 +1,52 @@
+"""A small Supabase project that is not Parley's: the stack serves any."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CONFIG = """\
+project_id = "notes"
+
+[api]
+schemas = ["public"]
+
+[db]
+major_version = 17
+"""
+
+MIGRATION = """\
+create table public.notes (
+    id bigint generated always as identity primary key,
+    body text not null
+);
+alter table public.notes enable row level security;
+create policy "anybody can read notes" on public.notes for select to anon, authenticated
+using (true);
+create policy "anybody can write notes" on public.notes for insert to anon, authenticated
+with check (true);
+"""
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    """The folder of a project with one migration and a seed.
+
+    Not under pytest's temporary folder: that is private to root when root runs the tests, and the
+    database server, which does not run as root, could not enter it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="parley-project-"))
+    folder.chmod(0o755)
+    migrations = folder / "supabase" / "migrations"
+    migrations.mkdir(parents=True)
+    (folder / "supabase" / "config.toml").write_text(CONFIG)
+    (migrations / "20260101000000_create_notes.sql").write_text(MIGRATION)
+    (folder / "supabase" / "seed.sql").write_text(
+        "insert into public.notes (body) values ('seeded');\n"
+    )
+    yield folder
+    shutil.rmtree(folder)
