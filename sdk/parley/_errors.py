@@ -3,7 +3,7 @@
     ParleyError
     ├── ConfigurationError       url or key is missing or malformed
     ├── InvalidRequestError      an argument was refused, here or by the database (400, 422)
-    ├── AuthenticationError      nobody is signed in, or the credentials or session are no good (401)
+    ├── AuthenticationError      nobody is signed in, or credentials or session are no good (401)
     ├── PermissionDeniedError    signed in, and not allowed (403)
     ├── NotFoundError            no such thing among those the caller may see (404)
     ├── ConflictError            somebody was first: an id or a name is taken (409)

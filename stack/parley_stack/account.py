@@ -7,14 +7,23 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from .errors import StackError
 
 _PR_SET_PDEATHSIG = 1
 _SERVER_ACCOUNTS = ("postgres", "nobody")
+
+
+class Identity(TypedDict, total=False):
+    """The arguments of ``subprocess.Popen`` that change the user."""
+
+    user: int
+    group: int
+    extra_groups: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,12 @@ class Account:
     def current(cls) -> Account:
         """Ourselves."""
         return cls(os.geteuid(), os.getegid(), changes=False)
+
+    def identity(self) -> Identity:
+        """Arguments for ``subprocess`` that make a child run as this user."""
+        if not self.changes:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def can_enter(self, folder: Path) -> bool:
         """Whether this user may traverse every folder on the way to ``folder``, itself included."""

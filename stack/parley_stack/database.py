@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -33,11 +32,6 @@ def _platform_files() -> list[tuple[str, str]]:
     return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
 
 
-def _literal(script: str) -> LiteralString:
-    """Platform files ship with the package: they are code, not input."""
-    return cast("LiteralString", script)
-
-
 def install_platform(conninfo: str, *, jwt_secret: str, jwt_expiry: int) -> list[str]:
     """Lays down what a hosted project has; returns the files that were new to this database.
 
@@ -52,7 +46,7 @@ def install_platform(conninfo: str, *, jwt_secret: str, jwt_expiry: int) -> list
             "create table if not exists parley_stack.platform_files "
             "(name text primary key, checksum text not null)"
         )
-        known = dict(
+        known: dict[str, str] = dict(
             connection.execute("select name, checksum from parley_stack.platform_files").fetchall()
         )
         has_roles = connection.execute(
@@ -69,7 +63,7 @@ def install_platform(conninfo: str, *, jwt_secret: str, jwt_expiry: int) -> list
                 continue
             with connection.transaction():
                 if not (name in _CLUSTER_FILES and has_roles):
-                    connection.execute(_literal(script))
+                    connection.execute(script.encode())
                 connection.execute(
                     "insert into parley_stack.platform_files values (%s, %s)", (name, checksum)
                 )

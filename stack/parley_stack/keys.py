@@ -24,7 +24,8 @@ from jwt.utils import base64url_encode
 
 Claims = dict[str, Any]
 
-DEFAULT_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"
+# Those of every local Supabase project.
+DEFAULT_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # noqa: S105
 DEFAULT_PUBLISHABLE_KEY = "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH"
 DEFAULT_SECRET_KEY = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"
 LEGACY_KEY_EXPIRY = 1983812996

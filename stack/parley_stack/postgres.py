@@ -126,7 +126,7 @@ class Postgres:
             text=True,
             check=False,
             cwd="/",
-            **self._as_account(),
+            **self.account.identity(),
         )
         if done.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
@@ -134,11 +134,6 @@ class Postgres:
         if not self.ephemeral:
             os.sync()
         partial.rename(self.paths.data)
-
-    def _as_account(self) -> dict[str, object]:
-        if not self.account.changes:
-            return {}
-        return {"user": self.account.uid, "group": self.account.gid, "extra_groups": []}
 
     def check_version(self) -> None:
         """Raises StackError when the data folder belongs to another major version."""

@@ -9,11 +9,23 @@ _PATTERNS = (
     # A compact JWS: header and payload begin with `{"`.
     (re.compile(r"eyJ[\w-]{5,}\.eyJ[\w-]{5,}\.[\w-]*"), "[token]"),
     (re.compile(r"\bsb_(secret|publishable)_[\w-]+"), r"sb_\1_[key]"),
-    (re.compile(r"(?i)(password\s+|password['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|\S+)"), r"\1[secret]"),
     (re.compile(r"(postgres(?:ql)?://[^:/@\s]+:)[^@\s]+@"), r"\1[secret]@"),
+    # bcrypt
     (re.compile(r"\$2[aby]\$\d\d\$[./\w]{53}"), "[hash]"),
-    (re.compile(r"(?i)(authorization|apikey|access_token|refresh_token)(['\"]?\s*[=:]\s*['\"]?(?:bearer\s+)?)[\w.-]+"), r"\1\2[token]"),
-)  # fmt: skip
+    # `password 'x'` of SQL, `"password": "x"` of JSON, `password=x` of a connection string.
+    (
+        re.compile(r"""(password['"]?\s*[=:\s]\s*)('[^']*'|"[^"]*"|[^\s'"]\S*)""", re.IGNORECASE),
+        r"\1[secret]",
+    ),
+    (
+        re.compile(
+            r"""((?:authorization|apikey|access_token|refresh_token)['"]?\s*[=:]\s*['"]?"""
+            r"""(?:bearer\s+)?)[\w.-]+""",
+            re.IGNORECASE,
+        ),
+        r"\1[token]",
+    ),
+)
 
 
 class Redactor:

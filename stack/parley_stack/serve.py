@@ -131,9 +131,9 @@ async def _announce(ready: Path, pool: AsyncConnectionPool, realtime: Realtime) 
         with contextlib.suppress(Exception):
             await pool.wait(5)
             break
-    while not await realtime.ready():
+    while not await realtime.ready():  # noqa: ASYNC110 - it can only be asked
         await asyncio.sleep(0.02)
-    ready.write_text(str(os.getpid()))
+    await asyncio.to_thread(ready.write_text, str(os.getpid()))
 
 
 def run(options: ServeOptions) -> None:

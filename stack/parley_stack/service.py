@@ -79,7 +79,6 @@ class Service:
     async def start(self) -> None:
         """Starts the program, without waiting until it is ready."""
         await asyncio.to_thread(self.before_start)
-        user = {"user": self.account.uid, "group": self.account.gid, "extra_groups": []}
         self._process = await asyncio.create_subprocess_exec(
             *self.argv,
             stdin=asyncio.subprocess.DEVNULL,
@@ -90,7 +89,7 @@ class Service:
             start_new_session=True,
             preexec_fn=end_with_parent(self.stop_signal),
             limit=1024 * 1024,
-            **(user if self.account.changes else {}),  # type: ignore[arg-type]
+            **self.account.identity(),
         )
         self._started_at = time.monotonic()
         self._reader = asyncio.create_task(self._read_output(self._process))

@@ -68,7 +68,7 @@ def test_codes_reach_the_caller(auth: SyncGoTrueClient, email: str) -> None:
         auth.sign_up({"email": email, "password": "short"})
     assert weak.value.reasons == ["length"]
     auth.sign_up({"email": email, "password": "secret-1"})
-    with pytest.raises(AuthApiError, match="^User already registered") as known:
+    with pytest.raises(AuthApiError, match=r"^User already registered") as known:
         auth.sign_up({"email": email, "password": "secret-1"})
     assert known.value.code == "user_already_exists"
 

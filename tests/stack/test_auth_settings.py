@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 import httpx
@@ -178,6 +179,14 @@ class TestAnonymous:
             "Email logins are disabled",
         ),
         (
+            {"email": {"enabled": False, "enable_signup": True}},
+            "/signup",
+            {"email": "a@b.c", "password": "secret-1"},
+            400,
+            "email_provider_disabled",
+            "Email signups are disabled",
+        ),
+        (
             {},
             "/signup",
             {"phone": "+15550100000", "password": "secret-1"},
@@ -199,8 +208,10 @@ class TestAnonymous:
             {"email": "a@b.c", "password": "secret"},
             422,
             "weak_password",
-            "Password should be at least 8 characters. Password should contain at least one "
-            "character of each: abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ, 0123456789.",
+            (
+                "Password should be at least 8 characters. Password should contain at least one "
+                f"character of each: {ascii_lowercase + ascii_uppercase}, {digits}."
+            ),
         ),
     ],
 )
@@ -287,6 +298,29 @@ async def test_an_old_session_must_reauthenticate_to_change_the_password(
     assert (refused.status_code, refused.json()["code"]) == (400, "reauthentication_needed")
     wrong = await change(password="secret-3", nonce="000000")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "reauthentication_not_valid")
+
+
+async def test_the_current_password_is_demanded_unless_it_was_recovered(
+    serve: Serve, stack: Any, email: str
+) -> None:
+    auth = await serve(email={"require_current_password": True})
+    session = (await sign_up(auth, email=email)).json()
+
+    async def change(**body: str) -> tuple[int, str | None]:
+        answer = await auth.put("/user", json=body, headers=bearer(session))
+        return answer.status_code, answer.json().get("code")
+
+    assert await change(password="secret-2") == (400, "current_password_required")
+    wrong = await change(password="secret-2", current_password="wrong")
+    assert wrong == (400, "current_password_invalid")
+    assert await change(password="secret-2", current_password="secret-1") == (200, None)
+    execute(
+        stack,
+        """update auth.mfa_amr_claims set authentication_method = 'otp'
+        where session_id in (select id from auth.sessions where user_id = %s)""",
+        session["user"]["id"],
+    )
+    assert await change(password="secret-3") == (200, None)
 
 
 def signing_key(algorithm: str) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def test_signing_in_is_noted(auth: httpx.Client, email: str) -> None:
             "validation_failed",
             "Only an email address or phone number should be provided on login.",
         ),
+        ("password", {"email": " "}, 400, "invalid_credentials", "Invalid login credentials"),
         ("magic", {}, 400, "invalid_credentials", "unsupported_grant_type"),
     ],
 )

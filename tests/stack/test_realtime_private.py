@@ -146,16 +146,21 @@ async def test_token_that_may_not_read_ends_the_channel(stack: Stack, user: str)
 
 
 async def test_revoked_policy_ends_the_channel_at_the_next_token(stack: Stack, user: str) -> None:
-    topic = new_topic("readable-revoked")
+    topic = new_topic("readable-writable-revoked")
     policy = "on realtime.messages for select to authenticated using (extension = 'presence')"
     async with realtime_socket(stack) as socket:
-        await socket.join(f"realtime:{topic}", user, private=True, presence={"enabled": True})
+        config = {"presence": {"enabled": True}, "broadcast": {"ack": True}}
+        await socket.join(f"realtime:{topic}", user, private=True, **config)
         assert (await socket.message()).event == "presence_state"
         with psycopg.connect(stack.db_url, autocommit=True) as connection:
             connection.execute(f'create policy "test revoked" {policy}'.encode())
             rename = 'alter policy "test readable" on realtime.messages using ({})'
             connection.execute(rename.format("false").encode())
             try:
+                # The token it has already changes nothing.
+                await socket.send("access_token", {"access_token": user}, topic=f"realtime:{topic}")
+                await socket.send("broadcast", {"event": "e"}, topic=f"realtime:{topic}")
+                assert (await socket.message()).event == "phx_reply"
                 token = {"access_token": user_token(stack)}
                 await socket.send("access_token", token, topic=f"realtime:{topic}")
                 system = await socket.message()

@@ -101,7 +101,7 @@ def test_phone_is_stored_as_digits() -> None:
 
 @pytest.mark.parametrize("phone", ["+", "0123456", "12a", "1" * 16, "١٢٣"])
 def test_phone_that_is_refused(phone: str) -> None:
-    with pytest.raises(AuthError, match="E.164 required"):
+    with pytest.raises(AuthError, match=r"E\.164 required"):
         normal_phone(phone)
 
 

@@ -277,6 +277,14 @@ async def test_too_many_joins_close_the_socket(client: Client) -> None:
     assert close.data[:2] == (1001).to_bytes(2, "big")
 
 
+async def test_disabled_server_refuses_sockets_and_is_ready() -> None:
+    client = Client(f"apikey={KEYS.anon_key}", enabled=False)
+    assert client.response == (403, {"error": "Realtime was disabled for this tenant"})
+    await client.realtime.start()
+    assert await client.realtime.ready()
+    await client.realtime.stop()
+
+
 async def test_sockets_are_limited() -> None:
     client = Client(f"apikey={KEYS.anon_key}", max_concurrent_users=1).accept()
     second, transport = client.realtime.new_socket(), Transport()

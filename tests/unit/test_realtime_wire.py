@@ -26,7 +26,7 @@ json_values = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | text,
     lambda children: st.lists(children, max_size=4) | st.dictionaries(text, children, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
 objects = st.dictionaries(text, json_values, max_size=5)
 wires = st.sampled_from(Wire)

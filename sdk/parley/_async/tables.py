@@ -51,7 +51,7 @@ class AsyncTables:
 
 
 class _Session:
-    """What postgrest uses of an httpx client: so its requests, too, carry the token and fail well."""
+    """What postgrest uses of an httpx client, so that its requests, too, are sent as ours are."""
 
     auth = None
 

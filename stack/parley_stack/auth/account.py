@@ -22,11 +22,15 @@ from .sessions import Scope
 RECENT_SIGN_IN = timedelta(hours=24)
 """How old a session may be to change a password under ``secure_password_change``."""
 
+RECOVERY_METHODS = frozenset({"otp", "magiclink", "recovery"})
+"""Ways to sign in for those who forgot the password."""
+
 
 class UserBody(Body):
     email: str = ""
     phone: str = ""
     password: str | None = Field(default=None, repr=False)
+    current_password: str = Field(default="", repr=False)
     nonce: str = Field(default="", repr=False)
     data: Json | None = None
     app_metadata: Json | None = None
@@ -86,7 +90,7 @@ async def _require_free(server: Server, caller: Caller, body: UserBody) -> None:
     if body.email and not (caller.user.is_anonymous and server.confirms_email):
         message = "Changing the email address is not offered by this local stack yet"
         raise AuthError(422, "validation_failed", message)
-    if body.phone and not (server.settings.sms.enable_signup and server.confirms_phone):
+    if body.phone and not (server.offers_phone and server.confirms_phone):
         raise AuthError(400, "phone_provider_disabled", "Unsupported phone provider")
 
 
@@ -98,9 +102,30 @@ async def _require_new_password(server: Server, caller: Caller, body: UserBody) 
             raise AuthError(422, "reauthentication_not_valid", message)
         message = "Password update requires reauthentication"
         raise AuthError(400, "reauthentication_needed", message)
+    if server.settings.email.require_current_password:
+        await _require_current_password(server, caller, body.current_password)
     if await passwords.matches(body.password or "", caller.user.encrypted_password):
         message = "New password should be different from the old password."
         raise AuthError(422, "same_password", message)
+
+
+async def _require_current_password(server: Server, caller: Caller, given: str) -> None:
+    """Raises unless ``given`` is the password, or there is none, or it was just recovered."""
+    if not caller.user.encrypted_password or await _has_recovered(server, caller):
+        return
+    message = "Current password required when setting new password."
+    if not given:
+        raise AuthError(400, "current_password_required", message)
+    if not await passwords.matches(given, caller.user.encrypted_password):
+        raise AuthError(400, "current_password_invalid", message)
+
+
+async def _has_recovered(server: Server, caller: Caller) -> bool:
+    if caller.session is None:
+        return False
+    async with transaction(server.pool) as conn:
+        used = await sessions.methods(conn, caller.session.id)
+    return any(method.name in RECOVERY_METHODS for method in used)
 
 
 def _is_old(caller: Caller) -> bool:

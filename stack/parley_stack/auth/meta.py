@@ -40,8 +40,8 @@ async def settings(server: Server, _request: Request) -> Response:
         {
             "external": {
                 "anonymous_users": auth.enable_anonymous_sign_ins,
-                "email": auth.email.enable_signup,
-                "phone": auth.sms.enable_signup,
+                "email": server.offers_email,
+                "phone": server.offers_phone,
                 **{name: name in enabled for name in PROVIDERS},
             },
             "disable_signup": not auth.enable_signup,

@@ -27,12 +27,25 @@ class Server:
         return self.settings.jwt_issuer or self.external_url
 
     @property
+    def offers_email(self) -> bool:
+        """Whether people sign up and in with an address."""
+        email = self.settings.email
+        return email.enable_signup if email.enabled is None else email.enabled
+
+    @property
+    def offers_phone(self) -> bool:
+        """Whether people sign up and in with a number."""
+        sms = self.settings.sms
+        return sms.enable_signup if sms.enabled is None else sms.enabled
+
+    @property
     def confirms_email(self) -> bool:
         """Whether a new address counts without a mail having been followed."""
         return not self.settings.email.enable_confirmations
 
     @property
     def confirms_phone(self) -> bool:
+        """Whether a new number counts without a code having been typed."""
         return not self.settings.sms.enable_confirmations
 
 

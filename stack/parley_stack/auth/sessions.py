@@ -94,6 +94,12 @@ async def add_token(
     return token
 
 
+async def methods(conn: Connection, session_id: UUID) -> list[Method]:
+    """How the session was authenticated."""
+    cursor = await conn.execute(_METHODS, (session_id,))
+    return [Method(name, at) for name, at in await cursor.fetchall()]
+
+
 async def open_session(
     server: Server, conn: Connection, user: User, *, method: str, origin: Origin
 ) -> Json:
@@ -122,12 +128,11 @@ async def answer(
 
     ``expires_in`` is in seconds, ``expires_at`` in Unix seconds.
     """
-    cursor = await conn.execute(_METHODS, (session_id,))
     claims = access_claims(
         user,
         session_id=session_id,
         aal=aal,
-        methods=[Method(name, at) for name, at in await cursor.fetchall()],
+        methods=await methods(conn, session_id),
         issuer=server.issuer,
         now=now,
         lifetime_seconds=server.settings.jwt_expiry,

@@ -61,12 +61,14 @@ class Smtp(Section):
 
 
 class Email(Section):
-    """``[auth.email]``"""
+    """``[auth.email]``. ``enable_signup`` is the older name of ``enabled``, which wins."""
 
+    enabled: bool | None = None
     enable_signup: bool = True
     double_confirm_changes: bool = True
     enable_confirmations: bool = False
     secure_password_change: bool = False
+    require_current_password: bool = False
     max_frequency: Duration = timedelta(seconds=1)
     otp_length: int = Field(default=6, ge=6, le=10)
     otp_expiry: NonNegativeInt = 3600
@@ -78,6 +80,7 @@ class Email(Section):
 class Twilio(Switch):
     account_sid: str = ""
     message_service_sid: str = ""
+    content_sid: str = ""
     auth_token: Secret = ""
 
 
@@ -99,12 +102,15 @@ class Vonage(Switch):
 
 
 class Sms(Section):
-    """``[auth.sms]``"""
+    """``[auth.sms]``. ``enable_signup`` is the older name of ``enabled``, which wins."""
 
+    enabled: bool | None = None
     enable_signup: bool = False
     enable_confirmations: bool = False
     template: str = "Your code is {{ .Code }}"
     max_frequency: Duration = timedelta(seconds=5)
+    otp_length: int = Field(default=6, ge=6, le=10)
+    otp_expiry: NonNegativeInt = 60
     test_otp: dict[str, str] = Field(default_factory=dict, repr=False)
     twilio: Twilio = Twilio()
     twilio_verify: Twilio = Twilio()

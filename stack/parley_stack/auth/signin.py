@@ -69,9 +69,9 @@ async def _password_grant(server: Server, request: Request, body: PasswordBody) 
 def _require_provider(server: Server, body: PasswordBody) -> None:
     if body.email and body.phone:
         raise invalid("Only an email address or phone number should be provided on login.")
-    if body.email and not server.settings.email.enable_signup:
+    if body.email and not server.offers_email:
         raise AuthError(422, "email_provider_disabled", "Email logins are disabled")
-    if body.phone and not server.settings.sms.enable_signup:
+    if body.phone and not server.offers_phone:
         raise AuthError(422, "phone_provider_disabled", "Phone logins are disabled")
     if not body.email and not body.phone:
         raise invalid("missing email or phone")

@@ -69,10 +69,10 @@ def _checked(server: Server, body: SignupBody) -> SignupBody:
         raise invalid("Only an email address or phone number should be provided on signup.")
     require_challenge(body.code_challenge, body.code_challenge_method)
     if body.email:
-        if not server.settings.email.enable_signup:
+        if not server.offers_email:
             raise AuthError(400, "email_provider_disabled", "Email signups are disabled")
         return body.model_copy(update={"email": normal_email(body.email)})
-    if not server.settings.sms.enable_signup:
+    if not server.offers_phone:
         raise AuthError(400, "phone_provider_disabled", "Unsupported phone provider")
     return body.model_copy(update={"phone": normal_phone(body.phone)})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +21,10 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from .errors import AuthorizationError, Problem
 from .tokens import Caller
 
-_WAIT_SECONDS = 3.0
-"""Longest wait for a connection: clients give up a join after ten."""
+_BUSY_WAIT_SECONDS = 8.0
+"""Longest wait for a connection when all are in use: clients give up a join after ten."""
+_DOWN_WAIT_SECONDS = 3.0
+"""Longest wait for a connection when the database is away."""
 _RECONNECT_SECONDS = 2.0
 """Kept short, because the pool doubles its pauses; the next check asks for a connection again."""
 _STATEMENT_TIMEOUT = "5s"
@@ -68,17 +70,18 @@ EVERYTHING = Permissions(broadcast=True, presence=True)
 
 
 class Authorizer:
-    """Asks PostgreSQL over a bounded pool of connections of a superuser."""
+    """Asks PostgreSQL over a bounded pool of connections of a superuser.
 
-    def __init__(self, conninfo: str, size: int) -> None:
-        self._size = size
-        self._in_use = 0
+    ``is_up`` tells whether the database is known to be there.
+    """
+
+    def __init__(self, conninfo: str, size: int, is_up: Callable[[], bool]) -> None:
+        self._is_up = is_up
         self._pool = AsyncConnectionPool(
             conninfo,
             min_size=1,
             max_size=size,
             open=False,
-            timeout=_WAIT_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,
             check=AsyncConnectionPool.check_connection,
             kwargs={"application_name": "realtime", "connect_timeout": 5},
@@ -142,16 +145,12 @@ class Authorizer:
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A connection of the pool; its errors become AuthorizationError."""
         try:
-            async with self._pool.connection() as connection:
-                self._in_use += 1
-                try:
-                    yield connection
-                finally:
-                    self._in_use -= 1
+            wait = _BUSY_WAIT_SECONDS if self._is_up() else _DOWN_WAIT_SECONDS
+            async with self._pool.connection(wait) as connection:
+                yield connection
         except PoolTimeout as error:
-            full = self._in_use >= self._size
             raise AuthorizationError(
-                Problem.POOL_EXHAUSTED if full else Problem.DATABASE_UNREACHABLE
+                Problem.POOL_EXHAUSTED if self._is_up() else Problem.DATABASE_UNREACHABLE
             ) from error
         except errors.QueryCanceled as error:
             raise AuthorizationError(Problem.QUERY_CANCELED) from error

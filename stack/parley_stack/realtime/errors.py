@@ -57,6 +57,7 @@ TOO_MANY_MESSAGES = "Too many messages per second"
 REPLICATION_READY = "Replication connection established"
 REPLICATION_LATE = "Replication connection was not established in time"
 PAYLOAD_TOO_LARGE = "payload_size_exceeded"
+DISABLED = "Realtime was disabled for this tenant"
 NO_POSTGRES_CHANGES = (
     "Unable to subscribe to changes with given parameters. "
     "This server does not stream changes of tables"

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from . import tokens
 from .broadcasts import MAX_FIELD_BYTES, PREFIX, EventBroadcast, ObjectBroadcast
-from .errors import AuthorizationError, MalformedFrameError, Problem
+from .errors import DISABLED, AuthorizationError, MalformedFrameError, Problem
 from .inbound import load_json
 from .tokens import Caller, TokenRefusedError
 from .wire import to_json
@@ -34,6 +34,7 @@ _TOO_LARGE = "Payload size exceeds tenant limit"
 _RATE_LIMIT = {"message": "You have exceeded your rate limit"}
 _UNSUPPORTED = {"error": "Unsupported Media Type. Use application/json or application/octet-stream"}
 _SINGLE = re.compile(r"/api/broadcast/([^/]+)/events/([^/]+)/?$")
+_MAX_BATCH_BYTES = 8_000_000
 _CHECK_ERRORS = {
     Problem.QUERY_CANCELED: "Query canceled",
     Problem.MISSING_PARTITION: "Missing messages partition",
@@ -75,12 +76,13 @@ class _Endpoints:
         Private messages whose sender no policy allows are dropped in silence.
         """
         caller = self._caller(request)
-        if caller is None:
-            return self._respond(401, {"message": "Unauthorized"})
-        if self._realtime.events.is_exceeded():
-            return self._respond(429, {"message": "Too many requests"})
+        if isinstance(caller, Response):
+            return caller
+        data = await _read(request, _MAX_BATCH_BYTES)
+        if data is None:
+            return self._respond(413, {"message": "Payload Too Large"})
         try:
-            body = load_json(await request.body())
+            body = load_json(data)
         except MalformedFrameError:
             return self._respond(400, {"message": "The body is not JSON"})
         messages = body.get("messages") if isinstance(body, dict) else None
@@ -125,16 +127,14 @@ class _Endpoints:
         if match is None:
             return self._respond(404, {"message": "Not Found"})
         caller = self._caller(request)
-        if caller is None:
-            return self._respond(401, {"message": "Unauthorized"})
-        if self._realtime.events.is_exceeded():
-            return self._respond(429, _RATE_LIMIT)
+        if isinstance(caller, Response):
+            return caller
         topic, event = (unquote(segment) for segment in match.groups())
         errors = _name_errors(topic, event)
-        body = await request.body()
-        if len(body) > self._realtime.max_payload_bytes:
+        body = await _read(request, self._realtime.max_payload_bytes)
+        if body is None:
             errors["payload"] = [_TOO_LARGE]
-        if errors:
+        if errors or body is None:
             return self._respond(422, {"errors": errors})
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
@@ -166,8 +166,10 @@ class _Endpoints:
             return self._respond(422, {"message": message})
         return None if rights.broadcast else self._respond(403, {"message": "Unauthorized"})
 
-    def _caller(self, request: Request) -> Caller | None:
-        """Who sends: the bearer token, else the API key; None if it is not genuine."""
+    def _caller(self, request: Request) -> Caller | Response:
+        """Who sends: the bearer token, else the API key; or the answer to who may not."""
+        if not self._realtime.settings.enabled:
+            return self._respond(403, {"message": DISABLED})
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             token = request.headers.get("apikey", "")
@@ -175,7 +177,9 @@ class _Endpoints:
         try:
             claims = tokens.verify(keys, tokens.token_of_api_key(keys, token.strip()))
         except TokenRefusedError:
-            return None
+            return self._respond(401, {"message": "Unauthorized"})
+        if self._realtime.events.is_exceeded():
+            return self._respond(429, {"message": "Too many requests"})
         return Caller(claims, dict(request.headers))
 
     def _faults(self, message: object) -> dict[str, list[str]]:
@@ -204,6 +208,17 @@ class _Endpoints:
         if content is None:
             return Response(status_code=status, headers=headers)
         return JSONResponse(content, status, headers)
+
+
+async def _read(request: Request, limit: int) -> bytes | None:
+    """The request's body; None if it has more than ``limit`` bytes, which are not kept."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+    return b"".join(chunks) if size <= limit else None
 
 
 def _name_errors(topic: object, event: object) -> dict[str, list[str]]:

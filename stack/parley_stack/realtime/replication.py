@@ -56,13 +56,15 @@ class ReplicationStream:
     async def run(self) -> None:
         """Stream until cancelled; reconnects with growing pauses."""
         pause = _FIRST_RETRY_SECONDS
+        level = logging.WARNING
         while True:
             try:
                 await self._stream()
             except (psycopg.Error, OSError, ValueError) as error:
                 if self.live.is_set():
-                    pause = _FIRST_RETRY_SECONDS
-                _log.warning("replication stream ended: %s", error)
+                    pause, level = _FIRST_RETRY_SECONDS, logging.WARNING
+                _log.log(level, "replication stream ended: %s", error)
+                level = logging.DEBUG  # one warning per outage
             finally:
                 self.live.clear()
             await asyncio.sleep(pause)

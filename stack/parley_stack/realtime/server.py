@@ -61,7 +61,10 @@ class Realtime:
 
     async def start(self) -> None:
         """Start the stream and the upkeep. Neither waits nor fails if the database is down."""
-        self.authorizer = Authorizer(self._conninfo, self.settings.database_pool_size)
+        if not self.settings.enabled:
+            return
+        size = self.settings.database_pool_size
+        self.authorizer = Authorizer(self._conninfo, size, self.stream.live.is_set)
         await self.authorizer.open()
         self._tasks = [
             asyncio.create_task(self.stream.run(), name="realtime-stream"),
@@ -87,8 +90,8 @@ class Realtime:
         await self.authorizer.close()
 
     async def ready(self) -> bool:
-        """Whether broadcasts committed from now on will be streamed."""
-        return self.stream.live.is_set()
+        """Whether broadcasts committed from now on will be streamed; true if disabled."""
+        return self.stream.live.is_set() or not self.settings.enabled
 
     def new_socket(self) -> RealtimeSocket:
         """A protocol for a connection that asks for the WebSocket."""

@@ -172,6 +172,8 @@ class RealtimeSocket(asyncio.Protocol):
     def _open(self, request: Request) -> None:
         settings = self._realtime.settings
         try:
+            if not settings.enabled:
+                raise ConnectRefusedError(403, errors.DISABLED)
             if len(self._realtime.sockets) > settings.max_concurrent_users:
                 raise ConnectRefusedError(429, "Too many connected users")
             admission = admit(request, self._realtime.keys, settings.max_header_length)
