@@ -1,4 +1,4 @@
--- Four people to try things with. Their password is `parley-demo`.
+-- Four people to try things with. Their password is `parley-demo`, below as bcrypt.
 -- Written as the Auth server would write them, so that they can sign in.
 
 with people (id, username, display_name) as (
@@ -21,7 +21,7 @@ users as (
         'authenticated',
         'authenticated',
         p.username || '@example.com',
-        extensions.crypt('parley-demo', extensions.gen_salt('bf', 6)),
+        '$2a$06$bxKNjpooix8ArpgdhyLzuuKhs5n1.wjgqwXX/bmr.V2Bbyr3WdCPG',
         now(),
         '{"provider": "email", "providers": ["email"]}',
         jsonb_build_object('username', p.username, 'display_name', p.display_name),

@@ -261,9 +261,7 @@ def _stop(arguments: argparse.Namespace) -> int:
     deadline = time.monotonic() + _STOP_SECONDS
     while _lives(state.pid):
         if time.monotonic() > deadline:
-            raise StackError(
-                f"the stack (pid {state.pid}) did not stop within {_STOP_SECONDS:g} s"
-            )
+            raise StackError(f"the stack (pid {state.pid}) did not stop within {_STOP_SECONDS:g} s")
         time.sleep(0.02)
     print(f"Stopped the stack of {workdir}; its data stays in {state.data}.")
     return 0

@@ -32,6 +32,16 @@ def _platform_files() -> list[tuple[str, str]]:
     return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
 
 
+def _run(connection: psycopg.Connection, name: str, script: str) -> None:
+    try:
+        connection.execute(script.encode())
+    except psycopg.Error as error:
+        raise StackError(
+            f"this PostgreSQL cannot take {name}: {error}",
+            hint="the stack needs PostgreSQL 15 to 18 with its contrib extensions",
+        ) from error
+
+
 def install_platform(conninfo: str, *, jwt_secret: str, jwt_expiry: int) -> list[str]:
     """Lays down what a hosted project has; returns the files that were new to this database.
 
@@ -63,7 +73,7 @@ def install_platform(conninfo: str, *, jwt_secret: str, jwt_expiry: int) -> list
                 continue
             with connection.transaction():
                 if not (name in _CLUSTER_FILES and has_roles):
-                    connection.execute(script.encode())
+                    _run(connection, name, script)
                 connection.execute(
                     "insert into parley_stack.platform_files values (%s, %s)", (name, checksum)
                 )

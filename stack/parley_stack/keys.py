@@ -27,7 +27,7 @@ Claims = dict[str, Any]
 # Those of every local Supabase project.
 DEFAULT_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # noqa: S105
 DEFAULT_PUBLISHABLE_KEY = "sb_publishable_ACJWlzQHlZjBrEguHvfOxg_3BJgxAaH"
-DEFAULT_SECRET_KEY = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"
+DEFAULT_SECRET_KEY = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"  # noqa: S105
 LEGACY_KEY_EXPIRY = 1983812996
 """Unix time at which the tokens behind the API keys end, as the Supabase CLI's (2032-11-11)."""
 

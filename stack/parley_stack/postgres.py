@@ -60,8 +60,9 @@ _SETTINGS = {
     "pg_stat_statements.track_utility": "off",
 }
 
-# For a stack whose data is thrown away: nothing is worth waiting for the disk.
-_EPHEMERAL_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+# For a stack whose data is thrown away: nothing is worth waiting for the disk. Commits stay
+# synchronous, though: changes are streamed to Realtime once they are flushed.
+_EPHEMERAL_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True)

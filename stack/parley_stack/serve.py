@@ -20,12 +20,12 @@ import uvicorn
 import uvloop
 from psycopg_pool import AsyncConnectionPool
 
-from .auth import create_app
+from .auth.app import create_app
 from .config import Config
 from .gateway import Gateway, Route, Upstream
 from .keys import Keys
 from .paths import ready_file
-from .realtime import Realtime
+from .realtime.server import Realtime
 
 _STOP_SECONDS = 2.0
 

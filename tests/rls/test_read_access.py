@@ -33,9 +33,7 @@ def test_rows_of_a_conversation(story, table, person, expected):
     column = "id" if table == "conversations" else "conversation_id"
     reader = getattr(story.people, person)
 
-    response = reader.http.get(
-        f"/rest/v1/{table}", params={column: f"eq.{story.conversation_id}"}
-    )
+    response = reader.http.get(f"/rest/v1/{table}", params={column: f"eq.{story.conversation_id}"})
 
     if expected is None:
         assert response.status_code in (401, 403)
@@ -92,9 +90,7 @@ def test_a_removed_tenant_member_loses_every_conversation(newcomer, story, db):
     leaver = newcomer
     room = leaver.call("start_direct", user_id=story.people.owner.id)
     leaver.call("send_message", conversation_id=room["id"], body="hello")
-    db.execute(
-        "update chat.tenant_members set removed_at = now() where user_id = %s", (leaver.id,)
-    )
+    db.execute("update chat.tenant_members set removed_at = now() where user_id = %s", (leaver.id,))
 
     assert leaver.rows("messages") == []
     assert leaver.rows("conversations") == []

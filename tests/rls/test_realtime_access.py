@@ -69,9 +69,7 @@ class Socket:
 @contextlib.asynccontextmanager
 async def socket_of(stack, person):
     url = stack.api_url.replace("http", "ws") + "/realtime/v1/websocket"
-    async with websockets.connect(
-        f"{url}?apikey={stack.publishable_key}&vsn=1.0.0"
-    ) as connection:
+    async with websockets.connect(f"{url}?apikey={stack.publishable_key}&vsn=1.0.0") as connection:
         socket = Socket(connection, person.token or stack.publishable_key)
         try:
             yield socket
@@ -125,9 +123,7 @@ async def test_other_topics_are_nobody_s(stack, story, topic):
         assert await socket.join(name) == "error"
 
 
-async def test_everybody_hears_their_own_inbox_and_only_participants_the_conversation(
-    stack, story
-):
+async def test_everybody_hears_their_own_inbox_and_only_participants_the_conversation(stack, story):
     owner, member = story.people.owner, story.people.member
     async with socket_of(stack, member) as socket:
         assert await socket.join(f"conversation:{story.conversation_id}:2") == "ok"
@@ -213,8 +209,10 @@ async def test_from_the_moment_of_leaving_an_open_socket_hears_nothing_more(stac
         await removed.expect(is_left)
         room = story.people.stranger.call("start_direct", user_id=member.id)
         await removed.expect(
-            lambda f: f["event"] == "broadcast"
-            and f["payload"]["payload"].get("conversation_id") == room["id"]
+            lambda f: (
+                f["event"] == "broadcast"
+                and f["payload"]["payload"].get("conversation_id") == room["id"]
+            )
         )
         heard = [event["message"]["body"] for event in removed.events("message_created")]
         assert "about them" not in heard

@@ -16,9 +16,7 @@ def pair(database):
     """Two users and their direct conversation."""
     alice, bob = database.user("alice"), database.user("bob")
     with database.acting(alice) as connection:
-        (room,) = connection.execute(
-            "select (chat.start_direct(username => 'bob')).id"
-        ).fetchone()
+        (room,) = connection.execute("select (chat.start_direct(username => 'bob')).id").fetchone()
     return database, alice, bob, str(room)
 
 

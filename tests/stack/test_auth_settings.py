@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from psycopg_pool import AsyncConnectionPool
 
-from parley_stack.auth import AuthSettings, create_app
+from parley_stack.auth.app import create_app
+from parley_stack.auth.settings import AuthSettings
 from parley_stack.keys import Keys
 
 URL = "http://auth.test/auth/v1"

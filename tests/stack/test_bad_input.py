@@ -88,14 +88,10 @@ def test_a_failing_migration_names_file_statement_and_message(project):
     broken.write_text("create table public.half (id int);\n")
     stack = start_stack(project, *where)
     try:
-        rows = httpx.get(
-            f"{stack.api_url}/rest/v1/half", headers={"apikey": stack.secret_key}
-        )
+        rows = httpx.get(f"{stack.api_url}/rest/v1/half", headers={"apikey": stack.secret_key})
         assert rows.json() == []
         # Seeds wait for the first start that succeeds.
-        seeded = httpx.get(
-            f"{stack.api_url}/rest/v1/notes", headers={"apikey": stack.secret_key}
-        )
+        seeded = httpx.get(f"{stack.api_url}/rest/v1/notes", headers={"apikey": stack.secret_key})
         assert [row["body"] for row in seeded.json()] == ["seeded"]
     finally:
         stack.stop()
@@ -130,9 +126,7 @@ def test_no_disk_space(project):
     if mounted.returncode != 0:
         pytest.skip("mounting is not allowed here")
     try:
-        code, text = refused(
-            project, "--api-port", str(free_port()), "--db-port", str(free_port())
-        )
+        code, text = refused(project, "--api-port", str(free_port()), "--db-port", str(free_port()))
         assert code == 1
         assert "not enough disk space" in text
         assert not (small / "data").exists()

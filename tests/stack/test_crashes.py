@@ -28,9 +28,7 @@ def child_pid(supervisor: int, mark: str) -> int:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_part_comes_back(project, part):
-    stack = start_stack(
-        project, "--api-port", str(free_port()), "--db-port", str(free_port())
-    )
+    stack = start_stack(project, "--api-port", str(free_port()), "--db-port", str(free_port()))
     acknowledged: list[str] = []
     stopping = threading.Event()
 

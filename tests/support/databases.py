@@ -66,16 +66,16 @@ class Database:
         )
         return user_id
 
-    def connect(self, user_id: str | None = None, *, role: str = "authenticated"):  # noqa: ANN201
+    def connect(self, user_id: str | None = None, *, role: str = "authenticated"):
         """A new connection that acts as PostgREST would for this user."""
         connection = psycopg.connect(self.url, autocommit=True)
         act_as(connection, user_id, role=role)
         return connection
 
     @contextmanager
-    def acting(self, user_id: str | None, *, role: str = "authenticated") -> Iterator[
-        psycopg.Connection
-    ]:
+    def acting(
+        self, user_id: str | None, *, role: str = "authenticated"
+    ) -> Iterator[psycopg.Connection]:
         """A connection as a user, closed at the end."""
         with self.connect(user_id, role=role) as connection:
             yield connection

@@ -60,9 +60,7 @@ def stack_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "parley_stack", *arguments]
 
 
-def start_stack(
-    workdir: Path, *arguments: str, env: Mapping[str, str] | None = None
-) -> Stack:
+def start_stack(workdir: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Stack:
     """Starts a stack in the foreground and returns when it is ready; it ends with this process."""
     process = subprocess.Popen(
         stack_command("start", "--workdir", str(workdir), "-o", "json", *arguments),

@@ -17,7 +17,9 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from parley_stack.keys import Keys
-from parley_stack.realtime import Realtime, RealtimeSettings, RealtimeSocket
+from parley_stack.realtime.server import Realtime
+from parley_stack.realtime.settings import RealtimeSettings
+from parley_stack.realtime.socket import RealtimeSocket
 from parley_stack.realtime.states import SocketState
 
 KEYS = Keys()

@@ -108,10 +108,10 @@ async def expire(parley: AsyncParley, project: Project) -> None:
 async def test_signed_in_requests_carry_the_users_token(
     parley: AsyncParley, project: Project
 ) -> None:
-    assert parley.auth.user is None
     await sign_in(parley)
-    assert parley.auth.user is not None
-    assert parley.auth.user.email == "alice@example.com"
+    user = parley.auth.user
+    assert user is not None
+    assert user.email == "alice@example.com"
     await parley.conversations.list()
     assert project.bearers == [token(1)]
 

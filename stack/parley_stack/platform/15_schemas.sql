@@ -8,14 +8,19 @@ create schema vault authorization supabase_admin;
 grant usage on schema extensions to anon, authenticated, service_role, dashboard_user;
 grant usage on schema graphql_public to anon, authenticated, service_role, postgres;
 
-create extension pgcrypto schema extensions;
-create extension "uuid-ossp" schema extensions;
+-- Those of them that this server was built with; a server of one's own may lack some.
 do $$
+declare
+    v_name text;
 begin
-    if exists (select from pg_catalog.pg_available_extensions where name = 'pg_stat_statements')
-    then
-        create extension pg_stat_statements schema extensions;
-    end if;
+    for v_name in
+        select e.name
+        from pg_catalog.pg_available_extensions as e
+        where e.name in ('pgcrypto', 'uuid-ossp', 'pg_stat_statements')
+        order by e.name
+    loop
+        execute format('create extension %I schema extensions', v_name);
+    end loop;
 end;
 $$;
 grant all on all tables in schema extensions to postgres, dashboard_user with grant option;

@@ -6,12 +6,9 @@
     app = realtime.http_app              # for everything else under /realtime/v1
 
 It follows the wire protocol of Supabase Realtime 2.129, so unmodified clients work against it.
+
+``server.Realtime``, ``settings.RealtimeSettings`` and ``socket.RealtimeSocket`` are its names.
+Nothing is imported here: who reads a configuration does not load a server.
 """
 
 from __future__ import annotations
-
-from .server import Realtime
-from .settings import RealtimeSettings
-from .socket import RealtimeSocket
-
-__all__ = ["Realtime", "RealtimeSettings", "RealtimeSocket"]
