@@ -16,18 +16,24 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+# Configuration, keys and the supervisor take a second to load and are not needed for `status`,
+# `stop` and the half of `start --detach` that waits: those who need them import them.
 from .account import Account
-from .binaries import Binaries
-from .config import Config, ConfigError, load_config
 from .errors import StackError
-from .keys import Keys
 from .paths import Paths
 from .ports import free_port, holder
 from .state import Lock, State
 
+if TYPE_CHECKING:
+    from .config import Config
+    from .keys import Keys
+
 _STOP_SECONDS = 10.0
 _DETACHED = "PARLEY_STACK_DETACHED"
+_READY_MARK = "\x04\n"
+"""What a detached stack prints last, once it is ready."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,12 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +91,8 @@ def _port(text: str) -> int:
 
 
 def _keys(config: Config, workdir: Path) -> Keys:
+    from .keys import Keys
+
     auth = config.auth
     signing = []
     if auth.signing_keys_path:
@@ -146,18 +151,17 @@ def _start_detached(arguments: argparse.Namespace) -> int:
         env={**os.environ, _DETACHED: "1"},
     )
     assert child.stdout is not None
-    # The child closes its end when it is ready, or ends.
-    for line in child.stdout:
-        print(line, end="", flush=True)
-    child.stdout.close()
-    try:
-        return child.wait(0.2)
-    except subprocess.TimeoutExpired:
-        return 0
+    with child.stdout as output:
+        for line in output:
+            if line == _READY_MARK:
+                return 0
+            print(line, end="", flush=True)
+    return child.wait()
 
 
 def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
-    # PostgreSQL's client library and the supervisor are not needed for `status` and `stop`.
+    from .binaries import Binaries
+    from .config import load_config
     from .supervisor import Supervisor
 
     began = time.monotonic()
@@ -184,6 +188,7 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
         tell("Ready")
         _show(state, arguments.output)
         if _DETACHED in os.environ:
+            print(_READY_MARK, end="", flush=True)
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in (1, 2):
                 os.dup2(nothing, stream)
@@ -288,6 +293,7 @@ def _reset(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from .config import load_config
     from .serve import ServeOptions, run
 
     config = load_config(arguments.workdir)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class StackError(Exception):
-    """A start, stop or status that cannot go on. The CLI prints both parts and exits 1."""
+    """A start, stop or status that cannot go on. The CLI prints both parts and exits."""
+
+    exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -13,3 +15,9 @@ class StackError(Exception):
     def __str__(self) -> str:
         text = super().__str__()
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class ConfigError(StackError):
+    """A configuration that cannot be used; the text names every place and what to change."""
+
+    exit_code = 2

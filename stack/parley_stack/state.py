@@ -7,12 +7,14 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from .errors import StackError
-from .keys import Keys
+
+if TYPE_CHECKING:
+    from .keys import Keys
 
 _TRIES = 5
 _PAUSE_SECONDS = 0.02

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .errors import ConfigError
+from parley_stack.errors import ConfigError
+
 from .load import load_config
 from .model import Config
 

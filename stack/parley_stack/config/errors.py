@@ -14,8 +14,6 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from parley_stack.errors import StackError
-
 from .positions import Path, Place
 
 _EXPECTED = {
@@ -34,10 +32,6 @@ _EXPECTED = {
 }
 _SECRET_KEY = re.compile(r"secret|key|pass|token|otp")
 _LONGEST_SHOWN = 60
-
-
-class ConfigError(StackError):
-    """A configuration that cannot be used; the text names every place and what to change."""
 
 
 def dotted(path: Path) -> str:

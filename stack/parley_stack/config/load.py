@@ -12,8 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from parley_stack.errors import ConfigError
+
 from .environment import Substitution, read_environment
-from .errors import ConfigError, at, describe, dotted, place_of, problem_path
+from .errors import at, describe, dotted, place_of, problem_path
 from .model import Config, ConfigFile
 from .positions import Path, Place, key_places
 
