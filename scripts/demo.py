@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from parley import AsyncParley, Conversation, MessageCreated
+from parley import AsyncConversation, AsyncParley, MessageCreated
 
 PASSWORD = "parley-demo"  # noqa: S105 - of the seed users
 LINES = (
@@ -21,7 +21,7 @@ async def person(parley: AsyncParley, name: str) -> None:
     await parley.auth.sign_in_with_password(email=f"{name}@example.com", password=PASSWORD)
 
 
-async def unread(parley: AsyncParley, room: Conversation) -> int:
+async def unread(parley: AsyncParley, room: AsyncConversation) -> int:
     """The unread count that ``parley``'s user sees on ``room``."""
     async for entry in await parley.conversations.list():
         if entry.conversation_id == room.id:

@@ -17,16 +17,8 @@ if TYPE_CHECKING:
     from realtime.types import BroadcastPayload
 
 _LEAVE_SECONDS = 2.0
-_REPLICATION_READY = "Replication connection established"
-_OPTIONS = {
-    "config": {
-        # The server says when the database's changes have begun to flow: one that was committed
-        # between the join and then was not heard.
-        "broadcast": {"ack": False, "self": False, "replication_ready": True},
-        "presence": {"key": "", "enabled": False},
-        "private": True,
-    }
-}
+_READY_SECONDS = 1.0
+_READY = "Replication connection established"
 
 
 class Owner(Protocol):
@@ -38,18 +30,24 @@ class Owner(Protocol):
         """Something was said."""
 
     def on_joined(self) -> None:
-        """The topic is being heard; also called when the database's changes begin to flow."""
+        """The topic is being heard."""
 
 
 class Join:
     """A channel of the realtime package, used once.
+
+    A server that has just started lets people in before the database's changes reach it. With
+    ``awaits_changes`` it is asked to say when they do; servers that do not know the question are
+    given a second.
 
     was_joined: Whether the server let the user in.
     is_rate_limited: Whether it asked to come less often.
     reason: What ended the join, for the log.
     """
 
-    def __init__(self, owner: Owner, client: AsyncRealtimeClient) -> None:
+    def __init__(
+        self, owner: Owner, client: AsyncRealtimeClient, *, awaits_changes: bool
+    ) -> None:
         self.was_joined = False
         self.is_rate_limited = False
         self.reason = ""
@@ -57,8 +55,10 @@ class Join:
         self._client = client
         self._ended = asyncio.Event()
         self._closed = asyncio.Event()
-        options = cast("RealtimeChannelOptions", {"config": {**_OPTIONS["config"]}})
-        self._channel = client.channel(owner.name, options)
+        self._awaits_changes = awaits_changes
+        self._ready = asyncio.Event()
+        self._is_told = False
+        self._channel = client.channel(owner.name, _options(awaits_changes))
         self._channel.on_broadcast("*", self._on_broadcast)
         self._channel.on_system(self._on_system)
 
@@ -66,6 +66,14 @@ class Join:
         """Joins, and returns when that ends. Leaves when cancelled."""
         try:
             await self._channel.subscribe(self._on_state)
+            if self.was_joined and not self._ended.is_set():
+                if self._awaits_changes:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_READY_SECONDS):
+                            await self._ready.wait()
+                if not self._ended.is_set():
+                    self._is_told = True
+                    self._owner.on_joined()
             await self._ended.wait()
         except Exception as error:  # noqa: BLE001 - whatever its libraries raise ends the join
             self.reason = type(error).__name__
@@ -93,7 +101,10 @@ class Join:
         self._owner.on_broadcast(message["event"], message["payload"])
 
     def _on_system(self, message: SuccessSystemPayload) -> None:
-        if message.message == _REPLICATION_READY and self.was_joined and not self._ended.is_set():
+        if message.message != _READY:
+            return
+        self._ready.set()
+        if self._is_told:
             self._owner.on_joined()
 
     def _on_state(self, state: RealtimeSubscribeStates, error: Exception | None) -> None:
@@ -103,10 +114,19 @@ class Join:
             return
         if state == "SUBSCRIBED":
             self.was_joined = True
-            self._owner.on_joined()
             return
         self.reason = f"{state.value} {error or ''}".rstrip()
         self.is_rate_limited = "RateLimitReached" in self.reason
         self._ended.set()
+        self._ready.set()
         if state == "CLOSED":
             self._closed.set()
+
+
+def _options(awaits_changes: bool) -> RealtimeChannelOptions:
+    config = {
+        "broadcast": {"ack": False, "self": False, "replication_ready": awaits_changes},
+        "presence": {"key": "", "enabled": False},
+        "private": True,
+    }
+    return cast("RealtimeChannelOptions", {"config": config})

@@ -17,7 +17,9 @@ _logger = logging.getLogger("parley.live")
 
 # A change may be heard on two topics, and overtake another by a little.
 _REORDER_SECONDS = 0.05
-# What a snapshot knows may still be on its way through Realtime, and says more when heard.
+# What a snapshot knows may still be on its way through Realtime, and says more when heard. When
+# later changes have been heard, or nothing could be, it hardly is.
+_PATIENT_SECONDS = 2.0
 _GRACE_SECONDS = 0.2
 # A change that Realtime did not take, and that no other follows, is found by asking now and then.
 _LIVE_CHECK_SECONDS = 60.0
@@ -30,18 +32,20 @@ class Repair:
     def __init__(self, read: Callable[[int | None], Awaitable[ConversationState]]) -> None:
         """``read`` takes a snapshot with the messages after a ``seq``."""
         self.is_asked = False
+        self._has_missed = False
         self._read = read
         self._reading: asyncio.Task[ConversationState] | None = None
         self._found: ConversationState | None = None
-        self._apply_at = 0.0
+        self._found_at = 0.0
         self._hole_at: float | None = None
         self._read_at = time.monotonic()
         self._not_before = 0.0
         self._waits = _retry.delays(None)
 
-    def ask(self) -> None:
-        """Has a snapshot read on the next step."""
+    def ask(self, *, has_missed: bool = False) -> None:
+        """Has a snapshot read on the next step; ``has_missed``: for a while nothing was heard."""
         self.is_asked = True
+        self._has_missed = self._has_missed or has_missed
 
     def step(
         self, sequence: RevSequence, wake: asyncio.Event, *, is_live: bool
@@ -59,14 +63,16 @@ class Repair:
             state = self._result(reading, now)
             if state is not None:
                 sequence.note(state.rev)
-                if sequence.has_hole:
-                    self._found, self._apply_at = state, now + _GRACE_SECONDS
-        if self._found is not None and now >= self._apply_at:
+                self._found, self._found_at = state, now
+        if self._found is not None:
+            is_missed = self._has_missed or sequence.is_overtaken
+            wait = self._found_at + (_GRACE_SECONDS if is_missed else _PATIENT_SECONDS) - now
+            if sequence.has_hole and wait > 0:
+                return state, wait
             sequence.apply(self._found)
             self._found = None
+            self._has_missed = self._has_missed and not is_live
             wake.set()
-        if self._found is not None:
-            return state, self._apply_at - now
         due = self._due(sequence, now, is_live=is_live)
         if self._reading is None and now >= due:
             self.is_asked = False

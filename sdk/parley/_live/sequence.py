@@ -45,6 +45,11 @@ class RevSequence:
         """Whether something is known to have happened that is neither held nor given out."""
         return self._known > self._reach
 
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether something was heard that came after what is missing."""
+        return bool(self._revs) and self._revs[-1] > self._reach
+
     def offer(self, name: str, payload: Mapping[str, object]) -> None:
         """Takes a broadcast. One without a rev, or already known, changes nothing.
 

@@ -41,12 +41,16 @@ class LiveSocket:
         self._task: asyncio.Task[None] | None = None
         auth.on_change(self._session_changed)
 
-    def listen(self, topic: str, conversation_id: str, listener: Listener) -> None:
-        """Has ``listener`` hear what is said about a conversation on a topic."""
+    def listen(
+        self, topic: str, conversation_id: str, listener: Listener, *, awaits_changes: bool = False
+    ) -> None:
+        """Has ``listener`` hear what is said about a conversation on a topic; see Join."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="parley.live")
         if topic not in self._topics:
-            self._topics[topic] = Topic(self, topic, after=self._leaving.get(topic))
+            self._topics[topic] = Topic(
+                self, topic, awaits_changes=awaits_changes, after=self._leaving.get(topic)
+            )
         self._topics[topic].add(conversation_id, listener)
         self._wake.set()
 

@@ -132,7 +132,7 @@ class EventStream:
     def lost(self, topic: str) -> None:
         """A topic is not being heard."""
         self._joined.discard(topic)
-        self._repair.ask()
+        self._repair.ask(has_missed=True)
         self._wake.set()
 
     def failed(self, error: ParleyError) -> None:
@@ -163,7 +163,7 @@ class EventStream:
     async def _join(self, user_topic: str) -> None:
         self._socket = self._services.socket()
         self._user_topic = user_topic
-        self._socket.listen(user_topic, self._key, self)
+        self._socket.listen(user_topic, self._key, self, awaits_changes=True)
         while True:
             self._wake.clear()
             if self._error is not None:

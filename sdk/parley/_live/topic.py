@@ -49,12 +49,15 @@ class Connection(Protocol):
 class Topic:
     """Joins, joins again after whatever ended the last join, and leaves when stopped."""
 
-    def __init__(self, connection: Connection, name: str, *, after: Topic | None) -> None:
-        """``after``: an earlier one of the same name, which has to leave first."""
+    def __init__(
+        self, connection: Connection, name: str, *, awaits_changes: bool, after: Topic | None
+    ) -> None:
+        """``awaits_changes``: see Join. ``after``: an earlier one of the same name, to leave first."""
         self.name = name
         self._connection = connection
         self._listeners: dict[str, set[Listener]] = {}
         self._is_joined = False
+        self._awaits_changes = awaits_changes
         self._task = asyncio.create_task(self._run(after), name=f"parley.live {name}")
 
     def add(self, conversation_id: str, listener: Listener) -> None:
@@ -107,7 +110,7 @@ class Topic:
         waits = _retry.delays(None, longest_seconds=_LONGEST_REJOIN_SECONDS)
         while True:
             client = await self._connection.connected()
-            join = Join(self, client)
+            join = Join(self, client, awaits_changes=self._awaits_changes)
             try:
                 await join.hold()
             finally:
