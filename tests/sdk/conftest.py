@@ -85,7 +85,7 @@ async def room(people: People) -> Room:
 
 
 class Proxy:
-    """A way to the servers: ``cut`` breaks every connection, and refuses new ones until ``mend``."""
+    """A way to the servers. ``cut`` breaks connections and refuses new ones until ``mend``."""
 
     def __init__(self, target: str) -> None:
         self._target = urlsplit(target)

@@ -133,8 +133,14 @@ async def test_joining_and_leaving_are_heard_and_the_stream_moves_on(
             await leave(stack, group.id, other.id, back=True)
             await group.send("with you")
         heard = await following(events, 12)
-    kinds = [type(event) for event in heard]
-    assert kinds == 3 * [ParticipantLeft, MessageCreated, ParticipantJoined, MessageCreated]
+    kinds = [type(event).__name__ for event in heard]
+    assert kinds == 3 * [
+        "ParticipantLeft",
+        "MessageCreated",
+        "ParticipantJoined",
+        "MessageCreated",
+    ]
+    assert isinstance(heard[0], ParticipantLeft)
     assert [event.rev for event in heard] == list(range(heard[0].rev, heard[0].rev + 12))
     joined = heard[2]
     assert isinstance(joined, ParticipantJoined)
@@ -183,8 +189,8 @@ async def test_a_new_token_reaches_the_open_connection(room: Room) -> None:
     async with room.as_bob.events() as events:
         first = auth.access_token
         assert first is not None
-        await auth.renew(first)
-        assert auth.access_token != first
+        while auth.access_token == first:  # its times are in whole seconds
+            await auth.renew(first)
         await room.as_alice.send("still there?")
         assert bodies(await following(events, 1)) == ["still there?"]
 

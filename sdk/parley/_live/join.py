@@ -45,9 +45,7 @@ class Join:
     reason: What ended the join, for the log.
     """
 
-    def __init__(
-        self, owner: Owner, client: AsyncRealtimeClient, *, awaits_changes: bool
-    ) -> None:
+    def __init__(self, owner: Owner, client: AsyncRealtimeClient, *, awaits_changes: bool) -> None:
         self.was_joined = False
         self.is_rate_limited = False
         self.reason = ""
@@ -79,6 +77,14 @@ class Join:
             self.reason = type(error).__name__
         finally:
             await self._leave()
+
+    def end(self, reason: str) -> None:
+        """Has ``hold`` return; there is nobody left to tell."""
+        if not self._ended.is_set():
+            self.reason = reason
+        self._ended.set()
+        self._ready.set()
+        self._closed.set()
 
     def discard(self) -> None:
         """Ends the channel's timers and its place in the client."""

@@ -65,16 +65,19 @@ class Repair:
                 sequence.note(state.rev)
                 self._found, self._found_at = state, now
         if self._found is not None:
-            is_missed = self._has_missed or sequence.is_overtaken
-            wait = self._found_at + (_GRACE_SECONDS if is_missed else _PATIENT_SECONDS) - now
+            is_overtaken = sequence.is_overtaken and not self._has_missed
+            is_urgent = is_overtaken or self._has_missed
+            wait = self._found_at + (_GRACE_SECONDS if is_urgent else _PATIENT_SECONDS) - now
             if sequence.has_hole and wait > 0:
                 return state, wait
-            sequence.apply(self._found)
+            sequence.apply(self._found, only_overtaken=is_overtaken)
             self._found = None
             self._has_missed = self._has_missed and not is_live
             wake.set()
+        if self._reading is not None:
+            return state, _DEAF_CHECK_SECONDS
         due = self._due(sequence, now, is_live=is_live)
-        if self._reading is None and now >= due:
+        if now >= due:
             self.is_asked = False
             self._read_at = now
             self._reading = asyncio.ensure_future(self._read(sequence.seq))

@@ -39,6 +39,7 @@ class RevSequence:
         self._seqs: set[int] = set()
         self._reach = rev  # everything up to here is held, given out or passed over
         self._known = rev  # a change with this number exists
+        self._heard = rev  # and one with this number was heard of through Realtime
 
     @property
     def has_hole(self) -> bool:
@@ -47,8 +48,8 @@ class RevSequence:
 
     @property
     def is_overtaken(self) -> bool:
-        """Whether something was heard that came after what is missing."""
-        return bool(self._revs) and self._revs[-1] > self._reach
+        """Whether something that came after what is missing was heard."""
+        return self._heard > self._reach
 
     def offer(self, name: str, payload: Mapping[str, object]) -> None:
         """Takes a broadcast. One without a rev, or already known, changes nothing.
@@ -58,7 +59,8 @@ class RevSequence:
         rev = rev_of(payload)
         if rev is None or rev <= self.rev or rev in self._held:
             return
-        self._known = max(self._known, rev)
+        self._heard = max(self._heard, rev)
+        self.note(rev)
         if len(self._held) >= self._held_limit:
             return
         try:
@@ -70,14 +72,18 @@ class RevSequence:
         """Learns that the conversation has come to this rev."""
         self._known = max(self._known, rev)
 
-    def apply(self, state: ConversationState) -> None:
-        """Takes a snapshot that was read with the messages after ``seq``."""
+    def apply(self, state: ConversationState, *, only_overtaken: bool = False) -> None:
+        """Takes a snapshot that was read with the messages after ``seq``.
+
+        only_overtaken: Pass nothing over that may still be heard.
+        """
         for message in state.messages:
             if message.rev > self.rev and message.seq not in self._seqs:
                 self._hold(message.rev, created(message))
         # Of a snapshot that was cut short, only what is below its last message is known.
         is_whole = len(state.messages) < SNAPSHOT_LIMIT
-        self._extend(state.rev if is_whole else state.messages[-1].rev)
+        horizon = state.rev if is_whole else state.messages[-1].rev
+        self._extend(min(horizon, self._heard) if only_overtaken else horizon)
         self.note(state.rev)
 
     def pass_over(self) -> None:

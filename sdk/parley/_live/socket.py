@@ -78,19 +78,26 @@ class LiveSocket:
 
     async def connected(self) -> AsyncRealtimeClient:
         """The client, as soon as it is connected."""
-        while self._client is None or not self._client.is_connected:
+        while self._client is None or not self.is_up(self._client):
             self._lost()
             await self._is_up.wait()
         return self._client
 
-    def check(self) -> None:
-        """Something ended; see whether the whole connection did."""
-        if self._client is not None and not self._client.is_connected:
-            self._lost()
+    def is_up(self, client: AsyncRealtimeClient) -> bool:
+        """Whether this client is in use, and connected as far as is known."""
+        return client is self._client and self._is_up.is_set() and client.is_connected
 
     def _lost(self) -> None:
         self._is_up.clear()
         self._wake.set()
+
+    def _listening_ended(self, client: AsyncRealtimeClient, listening: asyncio.Task[None]) -> None:
+        if not listening.cancelled() and (error := listening.exception()) is not None:
+            _logger.info("listening to Realtime ended: %s", type(error).__name__)
+        if client is self._client:
+            self._lost()
+            for topic in [*self._topics.values(), *self._leaving.values()]:
+                topic.disconnected()
 
     def _left(self, name: str, topic: Topic) -> None:
         if self._leaving.get(name) is topic:
@@ -149,8 +156,16 @@ class LiveSocket:
                 _logger.debug("connected to Realtime")
                 self._client = client
                 self._is_up.set()
+                self._watch(client)
                 return
             await asyncio.sleep(wait)
+
+    def _watch(self, client: AsyncRealtimeClient) -> None:
+        # There is no other way to learn that it has ended: it may do so with an error, of which
+        # neither the client nor its channels know.
+        listening: asyncio.Task[None] | None = client._listen_task  # noqa: SLF001
+        if listening is not None:
+            listening.add_done_callback(lambda ended: self._listening_ended(client, ended))
 
     async def _disconnect(self) -> None:
         client, self._client = self._client, None

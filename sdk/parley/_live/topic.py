@@ -42,8 +42,8 @@ class Connection(Protocol):
     async def connected(self) -> AsyncRealtimeClient:
         """The client, as soon as it is connected."""
 
-    def check(self) -> None:
-        """Something ended; see whether the whole connection did."""
+    def is_up(self, client: AsyncRealtimeClient) -> bool:
+        """Whether this client is in use, and connected as far as is known."""
 
 
 class Topic:
@@ -52,11 +52,12 @@ class Topic:
     def __init__(
         self, connection: Connection, name: str, *, awaits_changes: bool, after: Topic | None
     ) -> None:
-        """``awaits_changes``: see Join. ``after``: an earlier one of the same name, to leave first."""
+        """``awaits_changes``: see Join. ``after``: one of the same name, which has to leave first."""
         self.name = name
         self._connection = connection
         self._listeners: dict[str, set[Listener]] = {}
         self._is_joined = False
+        self._join: Join | None = None
         self._awaits_changes = awaits_changes
         self._task = asyncio.create_task(self._run(after), name=f"parley.live {name}")
 
@@ -85,6 +86,11 @@ class Topic:
             self._task.add_done_callback(lambda _: on_end())
         self._task.cancel()
 
+    def disconnected(self) -> None:
+        """The connection has ended, and with it the join under way."""
+        if self._join is not None:
+            self._join.end("the connection was lost")
+
     async def ended(self) -> None:
         """Waits until it has been left."""
         await asyncio.wait([self._task])
@@ -110,18 +116,17 @@ class Topic:
         waits = _retry.delays(None, longest_seconds=_LONGEST_REJOIN_SECONDS)
         while True:
             client = await self._connection.connected()
-            join = Join(self, client, awaits_changes=self._awaits_changes)
+            join = self._join = Join(self, client, awaits_changes=self._awaits_changes)
             try:
                 await join.hold()
             finally:
-                self._is_joined = False
+                self._is_joined, self._join = False, None
                 join.discard()
             for listener in self._everybody():
                 listener.lost(self.name)
-            self._connection.check()
             if join.was_joined:
                 waits = _retry.delays(None, longest_seconds=_LONGEST_REJOIN_SECONDS)
-            if client.is_connected:
+            if self._connection.is_up(client):
                 wait = _RATE_LIMITED_SECONDS if join.is_rate_limited else next(waits)
                 _logger.info("joining %s again in %.1f s: %s", self.name, wait, join.reason)
                 await asyncio.sleep(wait)
