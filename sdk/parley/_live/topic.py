@@ -52,7 +52,7 @@ class Topic:
     def __init__(
         self, connection: Connection, name: str, *, awaits_changes: bool, after: Topic | None
     ) -> None:
-        """``awaits_changes``: see Join. ``after``: one of the same name, which has to leave first."""
+        """``awaits_changes``: see Join. ``after``: one of the same name that has to leave first."""
         self.name = name
         self._connection = connection
         self._listeners: dict[str, set[Listener]] = {}
