@@ -52,7 +52,7 @@ install() {
 find_node() {
     local major
     PATH=$root/.venv/bin:$PATH
-    major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p')
+    major=$( (node --version || true) 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p')
     if [ "${major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
         install "Node.js" .venv/node.stamp requirements/node.txt -- \
             "$python" -m pip install --quiet --require-hashes -r requirements/node.txt

@@ -116,7 +116,7 @@ def _start(arguments: argparse.Namespace) -> int:
     workdir = arguments.workdir.resolve()
     paths = Paths.of(workdir, Account.current())
     running = _running(paths)
-    if running is not None and not arguments.ephemeral:
+    if running is not None and (arguments.detach or not arguments.ephemeral):
         return _already_running(running, arguments)
     if arguments.detach and _DETACHED not in os.environ:
         return _start_detached(arguments)
@@ -174,7 +174,7 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
     db_port = arguments.db_port or (free_port() if ephemeral else config.db.port)
     for name, option, port in (("API", "--api-port", api_port), ("database", "--db-port", db_port)):
         _require_free(name, option, port)
-    paths = Paths.of(workdir, account, ephemeral=ephemeral)
+    paths = Paths.of(workdir, account, ephemeral=ephemeral, detached=arguments.detach)
     paths.make(account)
     lock = Lock(paths.lock)
     lock.take()
@@ -268,7 +268,8 @@ def _stop(arguments: argparse.Namespace) -> int:
         if time.monotonic() > deadline:
             raise StackError(f"the stack (pid {state.pid}) did not stop within {_STOP_SECONDS:g} s")
         time.sleep(0.02)
-    print(f"Stopped the stack of {workdir}; its data stays in {state.data}.")
+    data = f"its data stays in {state.data}" if state.data.exists() else "its data is gone"
+    print(f"Stopped the stack of {workdir}; {data}.")
     return 0
 
 

@@ -1,8 +1,8 @@
 """Where a stack keeps its things.
 
 Everything lies in ``<workdir>/.parley/`` (data, logs, lock, state), except sockets, whose paths
-must be short, and except when the server's user could not reach it: a stack started by root in a
-private folder keeps its data under ``/var/lib/parley_stack``.
+must be short, the data of an ephemeral stack, and data that the server's user could not reach: a
+stack started by root in a private folder keeps it under ``/var/lib/parley_stack``.
 """
 
 from __future__ import annotations
@@ -37,14 +37,25 @@ class Paths:
     sockets: Path
 
     @classmethod
-    def of(cls, workdir: Path, account: Account, *, ephemeral: bool = False) -> Paths:
-        """Those of the project in ``workdir``; a fresh temporary home when ``ephemeral``."""
+    def of(
+        cls, workdir: Path, account: Account, *, ephemeral: bool = False, detached: bool = True
+    ) -> Paths:
+        """Those of the project in ``workdir``.
+
+        ``ephemeral``: data in a new temporary folder. One that is not ``detached`` has all its
+        things there, so that many can run on one project; a detached one must be found again.
+        """
         workdir = workdir.resolve()
-        if ephemeral:
-            home = Path(tempfile.mkdtemp(prefix="parley-"))
-            home.chmod(0o755)
-            return cls(workdir, home, home / "data", home / "run")
         home = workdir / ".parley"
+        if ephemeral:
+            temporary = Path(tempfile.mkdtemp(prefix="parley-"))
+            temporary.chmod(0o755)
+            return cls(
+                workdir,
+                home if detached else temporary,
+                temporary / "data",
+                temporary / "run",
+            )
         reachable = account.can_enter(workdir)
         data = home / "data" if reachable else _ROOT_HOME / _short_name(workdir) / "data"
         sockets = Path(tempfile.gettempdir()) / f"parley-{_short_name(workdir)}"

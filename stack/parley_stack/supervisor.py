@@ -134,7 +134,7 @@ class Supervisor:
         self.paths.state.unlink(missing_ok=True)
         shutil.rmtree(self.paths.sockets, ignore_errors=True)
         if self.ephemeral:
-            shutil.rmtree(self.paths.home, ignore_errors=True)
+            shutil.rmtree(self.paths.data.parent, ignore_errors=True)
 
     def _log(self, name: str) -> ServiceLog:
         secrets = (self.keys.jwt_secret, self.keys.secret_key, self.keys.service_role_key)

@@ -105,6 +105,21 @@ def test_detached_status_twice_and_stop(project):
     assert run("stop", "--workdir", str(project)).returncode == 0
 
 
+def test_a_detached_ephemeral_stack_is_found_and_leaves_nothing(project):
+    try:
+        started = run("start", "--workdir", str(project), "--detach", "--ephemeral")
+        assert started.returncode == 0, started.stdout + started.stderr
+        again = run("start", "--workdir", str(project), "--detach", "--ephemeral")
+        assert "Already running" in again.stdout
+        shown = json.loads(run("status", "--workdir", str(project), "-o", "json").stdout)
+        assert httpx.get(f"{shown['API_URL']}/auth/v1/health").status_code == 200
+    finally:
+        stopped = run("stop", "--workdir", str(project))
+    assert "its data is gone" in stopped.stdout
+    assert processes_of(project) == []
+    assert not (project / ".parley" / "data").exists()
+
+
 def test_reset_starts_over(project):
     stack = start_stack(project, *ports())
     add_note(stack, "gone soon")
