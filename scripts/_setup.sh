@@ -4,6 +4,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root" || exit 1
+export npm_config_fetch_retry_maxtimeout=5000 npm_config_update_notifier=false
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=${PYTHONDONTWRITEBYTECODE-}
 python=$root/.venv/bin/python
 
@@ -57,6 +58,10 @@ find_node() {
         install "Node.js" .venv/node.stamp requirements/node.txt -- \
             "$python" -m pip install --quiet --require-hashes -r requirements/node.txt
         hash -r
+        # This Node brings its own list of authorities; the machine's may have one more (a proxy).
+        if [ -z "${NODE_EXTRA_CA_CERTS-}" ] && [ -r /etc/ssl/certs/ca-certificates.crt ]; then
+            export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+        fi
     fi
 }
 

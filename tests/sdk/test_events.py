@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,39 @@ async def test_joining_and_leaving_are_heard_and_the_stream_moves_on(
     joined = heard[2]
     assert isinstance(joined, ParticipantJoined)
     assert [person.user_id for person in joined.participants] == [other.id]
+
+
+async def test_a_large_conversation_is_followed_to_its_new_topic(
+    stack: Stack, people: People
+) -> None:
+    """Beyond the fan-out limit messages go to the conversation's topic alone."""
+    owner, member, other = await people("owner"), await people("member"), await people("other")
+    crowd = await many_users(stack, 50)
+    users = [member.id, other.id, *crowd]
+    group = await owner.parley.conversations.start_group("Crowd", users=users)
+    there = await member.parley.conversations.get(group.id)
+    async with there.events() as events:
+        await group.send("before")
+        await leave(stack, group.id, other.id, back=False)
+        await group.send("after")
+        heard = await following(events, 3)
+        assert bodies(heard) == ["before", "after"]
+        assert isinstance(heard[1], ParticipantLeft)
+        await group.send("later")
+        assert bodies(await following(events, 1)) == ["later"]
+
+
+async def many_users(stack: Stack, count: int) -> list[uuid.UUID]:
+    """Users who never sign in."""
+    ids = [uuid.uuid4() for _ in range(count)]
+    async with await psycopg.AsyncConnection.connect(stack.db_url, autocommit=True) as db:
+        await db.execute(
+            "insert into auth.users (id, aud, role, email)"
+            " select u.id, 'authenticated', 'authenticated', u.id || '@example.com'"
+            " from unnest(%s::uuid[]) as u (id)",
+            (ids,),
+        )
+    return ids
 
 
 async def test_whoever_is_removed_hears_no_more(stack: Stack, people: People) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parley import ConflictError, InvalidRequestError, NotFoundError, new_id
+from parley import AsyncParley, ConflictError, InvalidRequestError, NotFoundError, new_id
 
 if TYPE_CHECKING:
     from .conftest import Proxy, Room
@@ -60,8 +60,6 @@ async def test_history_comes_newest_first_and_in_pages(room: Room) -> None:
 async def test_a_send_outlasts_a_broken_connection_and_is_stored_once(
     room: Room, proxy: Proxy
 ) -> None:
-    from parley import AsyncParley
-
     config = room.alice.parley._services.config
     async with AsyncParley(proxy.url, config.key) as parley:
         await parley.auth.sign_in_with_password(room.alice.email, "parley-demo")

@@ -89,6 +89,14 @@ def test_a_snapshot_fills_messages_in_and_passes_over_the_rest() -> None:
     assert sequence.rev == 10
 
 
+def test_a_message_that_was_heard_and_has_changed_since_goes_out_once() -> None:
+    sequence = RevSequence(rev=5, seq=2)
+    sequence.offer(*said(7, 3))
+    sequence.apply(state(9, message(3, 9)))
+    assert [event.rev for event in drain(sequence)] == [7]
+    assert sequence.rev == 9
+
+
 def test_a_snapshot_that_was_cut_leaves_the_hole_open() -> None:
     sequence = RevSequence(rev=0, seq=0)
     messages = tuple(message(seq, seq) for seq in range(1, SNAPSHOT_LIMIT + 1))

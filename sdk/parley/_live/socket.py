@@ -39,6 +39,7 @@ class LiveSocket:
         self._is_up = asyncio.Event()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Future[None]] = set()
         auth.on_change(self._session_changed)
 
     def listen(
@@ -75,6 +76,7 @@ class LiveSocket:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self._disconnect()
+        await asyncio.gather(*self._closing)
 
     async def connected(self) -> AsyncRealtimeClient:
         """The client, as soon as it is connected."""
@@ -150,8 +152,12 @@ class LiveSocket:
                 await client.connect()
             except ParleyError as error:
                 _logger.info("no token for Realtime: %s", error.message)
+            except asyncio.CancelledError:
+                await self._close(client)
+                raise
             except Exception as error:  # noqa: BLE001 - whatever its libraries raise is tried again
                 _logger.info("Realtime cannot be reached: %s", type(error).__name__)
+                await self._close(client)
             else:
                 _logger.debug("connected to Realtime")
                 self._client = client
@@ -171,8 +177,14 @@ class LiveSocket:
         client, self._client = self._client, None
         self._is_up.clear()
         if client is not None:
-            with contextlib.suppress(Exception):
-                await client.close()
+            await self._close(client)
+
+    async def _close(self, client: AsyncRealtimeClient) -> None:
+        """Closes a connection, to the end even when whoever waits for it is cancelled."""
+        closing = asyncio.ensure_future(_closed(client))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
 
     async def _share_token(self) -> None:
         """Gives the connection the token, refreshed first if need be."""
@@ -198,3 +210,8 @@ class LiveSocket:
         if due is None or not self._topics:
             return None
         return due if due > 0 else _REFRESH_RETRY_SECONDS
+
+
+async def _closed(client: AsyncRealtimeClient) -> None:
+    with contextlib.suppress(Exception):
+        await client.close()
