@@ -119,6 +119,8 @@ begin
     select c.* into v_conversation
     from chat.conversations as c
     where c.id = new.conversation_id;
+    -- Of several messages in one statement, each has a rev of its own.
+    v_conversation.rev := new.rev;
     perform chat_private.broadcast_change(
         v_conversation,
         'message_created',
