@@ -59,10 +59,10 @@ find_node() {
         install "Node.js" .venv/node.stamp requirements/node.txt -- \
             "$python" -m pip install --quiet --require-hashes -r requirements/node.txt
         hash -r
-        # This Node brings its own list of authorities; the machine's may have one more (a proxy).
-        if [ -z "${NODE_EXTRA_CA_CERTS-}" ] && [ -r /etc/ssl/certs/ca-certificates.crt ]; then
-            export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
-        fi
+    fi
+    # That Node brings its own list of authorities; the machine's may have one more (a proxy's).
+    if [ -z "${NODE_EXTRA_CA_CERTS-}" ] && [ -r /etc/ssl/certs/ca-certificates.crt ]; then
+        export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
     fi
 }
 
