@@ -32,96 +32,101 @@ comment on function chat_private.now() is 'The time of the current transaction. 
 revoke execute on function chat_private.now() from public, anon, authenticated;
 grant execute on function chat_private.now() to authenticated, service_role;
 
--- One place for every refusal: what a client may rely on is the SQLSTATE and the code in `detail`.
--- PTnnn is how PostgREST is told an HTTP status.
+-- Every refusal: what a client may rely on is the SQLSTATE and the code. PTnnn is how PostgREST is
+-- told an HTTP status. Each migration adds its own rows; docs/reference/errors.md lists them all.
+create table chat_private.errors (
+    code text primary key,
+    state text not null,
+    message text not null,
+    hint text not null,
+    constraint errors_code_check check (code ~ '^[a-z_]+$'),
+    constraint errors_state_check check (state ~ '^[0-9A-Z]{5}$')
+);
+comment on table chat_private.errors is 'What chat_private.raise_error raises.';
+alter table chat_private.errors enable row level security;
+
+insert into chat_private.errors (code, state, message, hint)
+values
+    (
+        'sign_in_required', '42501',
+        'Only a signed-in user can do this.',
+        'Send the access token of a user, not an API key.'
+    ),
+    (
+        'conversation_not_found', 'PT404',
+        'There is no such conversation among yours.',
+        'Check the id, and that you are still a participant.'
+    ),
+    (
+        'user_not_found', 'PT404',
+        'There is no such user in this tenant.',
+        'Give the id or the exact username of a member of the tenant.'
+    ),
+    (
+        'tenant_required', '22023',
+        'You are a member of several tenants, or of none.',
+        'Name the tenant with tenant_id.'
+    ),
+    (
+        'not_a_tenant_member', '42501',
+        'You are not a member of this tenant.',
+        'Ask an owner or admin of the tenant to add you.'
+    ),
+    (
+        'direct_with_self', '22023',
+        'A direct conversation needs another user.',
+        'Give the id or username of somebody else.'
+    ),
+    (
+        'user_required', '22023',
+        'Exactly one of user_id and username is needed.',
+        'Give one of them.'
+    ),
+    (
+        'too_many_participants', '22023',
+        'A conversation takes at most 1000 participants.',
+        'Start with fewer.'
+    ),
+    (
+        'message_id_taken', 'PT409',
+        'Another message already has this id.',
+        'Choose a new random id for each message; repeat it only to retry the same one.'
+    ),
+    (
+        'conversation_id_taken', 'PT409',
+        'Another conversation already has this id.',
+        'Choose a new random id for each group; repeat it only to retry the same one.'
+    ),
+    (
+        'message_not_found', 'PT404',
+        'There is no such message in this conversation.',
+        'Check the seq, and that the message has not expired.'
+    ),
+    (
+        'immutable_column', '42501',
+        'This column is set once.',
+        'Leave it out of the update.'
+    );
+
+-- Security definer: whoever is refused cannot read the table.
 create function chat_private.raise_error(code text)
 returns void
 language plpgsql
 stable
+security definer
 set search_path = ''
 as $$
 declare
-    v_state text;
-    v_message text;
-    v_hint text;
+    v_error chat_private.errors;
 begin
-    select
-        e.state,
-        e.message,
-        e.hint
-    into v_state, v_message, v_hint
-    from (
-        values
-            (
-                'sign_in_required', '42501',
-                'Only a signed-in user can do this.',
-                'Send the access token of a user, not an API key.'
-            ),
-            (
-                'conversation_not_found', 'PT404',
-                'There is no such conversation among yours.',
-                'Check the id, and that you are still a participant.'
-            ),
-            (
-                'user_not_found', 'PT404',
-                'There is no such user in this tenant.',
-                'Give the id or the exact username of a member of the tenant.'
-            ),
-            (
-                'tenant_required', '22023',
-                'You are a member of several tenants, or of none.',
-                'Name the tenant with tenant_id.'
-            ),
-            (
-                'not_a_tenant_member', '42501',
-                'You are not a member of this tenant.',
-                'Ask an owner or admin of the tenant to add you.'
-            ),
-            (
-                'direct_with_self', '22023',
-                'A direct conversation needs another user.',
-                'Give the id or username of somebody else.'
-            ),
-            (
-                'user_required', '22023',
-                'Exactly one of user_id and username is needed.',
-                'Give one of them.'
-            ),
-            (
-                'too_many_participants', '22023',
-                'A conversation takes at most 1000 participants.',
-                'Start with fewer.'
-            ),
-            (
-                'message_id_taken', 'PT409',
-                'Another message already has this id.',
-                'Choose a new random id for each message; repeat it only to retry the same one.'
-            ),
-            (
-                'conversation_id_taken', 'PT409',
-                'Another conversation already has this id.',
-                'Choose a new random id for each group; repeat it only to retry the same one.'
-            ),
-            (
-                'message_not_found', 'PT404',
-                'There is no such message in this conversation.',
-                'Check the seq, and that the message has not expired.'
-            ),
-            (
-                'immutable_column', '42501',
-                'This column is set once.',
-                'Leave it out of the update.'
-            )
-    ) as e (code, state, message, hint)
+    select e.* into strict v_error
+    from chat_private.errors as e
     where e.code = raise_error.code;
-
-    if v_state is null then
-        raise exception using
-            errcode = 'XX000', message = 'Unknown error code.', detail = raise_error.code,
-            hint = 'This is a mistake in Parley, not in your call.';
-    end if;
     raise exception using
-        errcode = v_state, message = v_message, detail = raise_error.code, hint = v_hint;
+        errcode = v_error.state,
+        message = v_error.message,
+        detail = v_error.code,
+        hint = v_error.hint;
 end;
 $$;
 comment on function chat_private.raise_error(text) is

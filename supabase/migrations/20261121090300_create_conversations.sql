@@ -8,7 +8,8 @@ set lock_timeout = '5s';
 
 -- Types ----------------------------------------------------------------------------------------
 
-create type chat.conversation_kind as enum ('direct', 'group');
+create type chat.conversation_kind as enum ('direct', 'group', 'subject');
+create type chat.conversation_status as enum ('open', 'closed');
 create type chat.participant_role as enum ('owner', 'admin', 'member');
 
 -- Tables ---------------------------------------------------------------------------------------
@@ -17,9 +18,13 @@ create table chat.conversations (
     id uuid primary key default gen_random_uuid(),
     tenant_id uuid not null references chat.tenants (id) on delete cascade,
     kind chat.conversation_kind not null,
+    status chat.conversation_status not null default 'open',
     title text,
+    subject_type text,
+    subject_id text,
     user_low_id uuid,
     user_high_id uuid,
+    slow_mode_seconds integer not null default 0,
     created_by uuid references chat.profiles (id) on delete set null,
     created_at timestamptz not null default chat_private.now(),
     last_activity_at timestamptz not null default chat_private.now(),
@@ -28,9 +33,12 @@ create table chat.conversations (
     participant_count integer not null default 0,
     rev bigint not null default 0,
     epoch integer not null default 1,
+    sync_from_rev bigint not null default 0,
     constraint conversations_tenant_id_id_key unique (tenant_id, id),
     -- However many clients race, a pair has one direct conversation in a tenant.
     constraint conversations_direct_key unique (tenant_id, user_low_id, user_high_id),
+    -- And a business object has one.
+    constraint conversations_subject_key unique (tenant_id, subject_type, subject_id),
     constraint conversations_user_low_id_fkey foreign key (tenant_id, user_low_id)
     references chat.tenant_members (tenant_id, user_id) on delete set null (user_low_id),
     constraint conversations_user_high_id_fkey foreign key (tenant_id, user_high_id)
@@ -41,7 +49,19 @@ create table chat.conversations (
         and user_low_id < user_high_id
     ),
     constraint conversations_title_check check (
-        (kind = 'direct') = (title is null) and length(title) between 1 and 200
+        (kind <> 'group' or title is not null)
+        and (kind <> 'direct' or title is null)
+        and length(title) between 1 and 200
+        and title ~ '\S'
+    ),
+    constraint conversations_subject_check check (
+        (kind = 'subject') = (subject_type is not null)
+        and (subject_type is null) = (subject_id is null)
+        and length(subject_type) between 1 and 100
+        and length(subject_id) between 1 and 200
+    ),
+    constraint conversations_slow_mode_seconds_check check (
+        slow_mode_seconds between 0 and 3600
     ),
     constraint conversations_counters_check check (
         last_seq >= message_count and rev >= last_seq and message_count >= 0 and epoch > 0
@@ -49,7 +69,14 @@ create table chat.conversations (
 )
 -- Every message updates its conversation: room for the new version on the same page.
 with (fillfactor = 70);
-comment on table chat.conversations is 'Direct and group conversations. Made by functions.';
+comment on table chat.conversations is
+    'Direct and group conversations, and those about a business object. Made by functions.';
+comment on column chat.conversations.subject_type is
+    'What kind of business object it is about, such as ''order''; subject_id says which.';
+comment on column chat.conversations.slow_mode_seconds is
+    'How long a member waits between two messages; owners and admins do not. 0: no wait.';
+comment on column chat.conversations.sync_from_rev is
+    'A client that has seen less than this must load the conversation anew.';
 comment on column chat.conversations.last_seq is 'Number of the newest message; no gaps.';
 comment on column chat.conversations.message_count is
     'Messages by people ever sent here, which is what unread counts are counted from.';
@@ -65,17 +92,22 @@ create table chat.participants (
     user_id uuid not null,
     tenant_id uuid not null,
     role chat.participant_role not null default 'member',
+    party text,
     joined_at timestamptz not null default chat_private.now(),
     left_at timestamptz,
     visible_from_seq bigint not null default 1,
     last_read_seq bigint not null default 0,
     last_delivered_seq bigint not null default 0,
     read_count bigint not null default 0,
+    silenced_until timestamptz,
+    last_sent_at timestamptz,
+    rev bigint not null default 0,
     primary key (conversation_id, user_id),
     constraint participants_conversation_id_fkey foreign key (tenant_id, conversation_id)
     references chat.conversations (tenant_id, id) on delete cascade,
     constraint participants_user_id_fkey foreign key (tenant_id, user_id)
     references chat.tenant_members (tenant_id, user_id) on delete cascade,
+    constraint participants_party_check check (length(party) between 1 and 50),
     constraint participants_watermarks_check check (
         last_delivered_seq >= last_read_seq and last_read_seq >= 0 and read_count >= 0
     )
@@ -83,6 +115,12 @@ create table chat.participants (
 with (fillfactor = 80);
 comment on table chat.participants is
     'Who is, or was, in a conversation, and how far they have read it.';
+comment on column chat.participants.party is
+    'Whose side they are on, such as ''agent'' or ''client''; unread is also counted per party.';
+comment on column chat.participants.silenced_until is
+    'Until then they may read but not write; set by owners, admins and moderators.';
+comment on column chat.participants.rev is
+    'The conversation''s rev at which this row last changed for others.';
 comment on column chat.participants.visible_from_seq is 'The first message they may read.';
 comment on column chat.participants.last_read_seq is
     'Watermark: everything up to here is read. Moved by mark_read.';
@@ -98,6 +136,7 @@ create table chat.participant_settings (
     muted_until timestamptz,
     is_pinned boolean not null default false,
     is_archived boolean not null default false,
+    rev bigint not null default 0,
     primary key (conversation_id, user_id),
     constraint participant_settings_conversation_id_user_id_fkey
     foreign key (conversation_id, user_id)
@@ -106,6 +145,8 @@ create table chat.participant_settings (
 comment on table chat.participant_settings is
     'How one participant keeps a conversation. Apart from chat.participants, which all can read: '
     'nobody learns that you muted them. No row means the defaults.';
+comment on column chat.participant_settings.rev is
+    'Counts the changes of what is private to this participant here, for their other devices.';
 comment on column chat.participant_settings.muted_until is '''infinity'' mutes for good.';
 alter table chat.participant_settings enable row level security;
 grant select, delete on chat.participant_settings to authenticated;
@@ -153,6 +194,74 @@ end;
 $$;
 revoke execute on function chat_private.conversation_ids_for_member() from public, anon;
 grant execute on function chat_private.conversation_ids_for_member() to authenticated;
+
+-- What every exposed function asks first: who calls, and do they take part? Raises
+-- sign_in_required, conversation_not_found.
+create function chat_private.require_participant(conversation_id uuid)
+returns chat.participants
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_participant chat.participants;
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    select p.* into v_participant
+    from chat.participants as p
+    where
+        p.conversation_id = require_participant.conversation_id
+        and p.user_id = v_user_id
+        and p.left_at is null;
+    if not found then
+        perform chat_private.raise_error('conversation_not_found');
+    end if;
+    return v_participant;
+end;
+$$;
+revoke execute on function chat_private.require_participant(uuid)
+from public, anon, authenticated;
+
+-- Locks a conversation, before anything else of it is written: all writers take this lock first,
+-- so that none deadlock. Returns null when there is none.
+create function chat_private.lock_conversation(conversation_id uuid)
+returns chat.conversations
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_conversation chat.conversations;
+begin
+    select c.* into v_conversation
+    from chat.conversations as c
+    where c.id = lock_conversation.conversation_id
+    for no key update;
+    return v_conversation;
+end;
+$$;
+revoke execute on function chat_private.lock_conversation(uuid) from public, anon, authenticated;
+
+-- Takes the next rev of a conversation, for a change its participants can observe. One call for
+-- one event: a rev without an event looks like a lost event to clients.
+create function chat_private.next_rev(conversation_id uuid)
+returns chat.conversations
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_conversation chat.conversations;
+begin
+    update chat.conversations as c
+    set rev = c.rev + 1
+    where c.id = next_rev.conversation_id
+    returning c.* into v_conversation;
+    return v_conversation;
+end;
+$$;
+revoke execute on function chat_private.next_rev(uuid) from public, anon, authenticated;
 
 -- Policies -------------------------------------------------------------------------------------
 

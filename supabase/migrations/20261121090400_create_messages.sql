@@ -7,7 +7,9 @@ set lock_timeout = '5s';
 
 -- Types ----------------------------------------------------------------------------------------
 
-create type chat.message_kind as enum ('text', 'system');
+create type chat.message_kind as enum (
+    'text', 'image', 'file', 'audio', 'video', 'location', 'contact', 'poll', 'custom', 'system'
+);
 
 -- Tables ---------------------------------------------------------------------------------------
 
@@ -22,9 +24,12 @@ create table chat.messages (
     created_at timestamptz not null,
     expires_at timestamptz,
     kind chat.message_kind not null default 'text',
+    is_changed boolean not null default false,
     body text,
     metadata jsonb not null default '{}',
     reply_to_seq bigint,
+    thread_root_seq bigint,
+    thread_count integer not null default 0,
     edited_at timestamptz,
     deleted_at timestamptz,
     primary key (conversation_id, seq),
@@ -34,6 +39,8 @@ create table chat.messages (
     -- By construction a reply answers a message of the same conversation.
     constraint messages_reply_to_seq_fkey foreign key (conversation_id, reply_to_seq)
     references chat.messages (conversation_id, seq) on delete set null (reply_to_seq),
+    constraint messages_thread_root_seq_fkey foreign key (conversation_id, thread_root_seq)
+    references chat.messages (conversation_id, seq) on delete set null (thread_root_seq),
     constraint messages_body_check check (
         length(body) <= 10000
         and (kind <> 'text' or deleted_at is not null or (body is not null and body ~ '\S'))
@@ -42,7 +49,9 @@ create table chat.messages (
         jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 16384
     ),
     constraint messages_deleted_check check (deleted_at is null or body is null),
-    constraint messages_seq_check check (seq > 0 and rev >= seq and reply_to_seq < seq)
+    constraint messages_seq_check check (
+        seq > 0 and rev >= seq and reply_to_seq < seq and thread_root_seq < seq
+    )
 );
 comment on table chat.messages is
     'What was said. Addressed within a conversation by seq; sent with chat.send_message.';
@@ -52,6 +61,11 @@ comment on column chat.messages.sender_id is
     'Null for system messages and when the sender''s account is gone.';
 comment on column chat.messages.rev is
     'The conversation''s rev at which this message last changed.';
+comment on column chat.messages.is_changed is
+    'Whether anything about it changed after it was sent, its reactions and votes included.';
+comment on column chat.messages.thread_root_seq is
+    'The message whose thread this one is in.';
+comment on column chat.messages.thread_count is 'How many messages its thread has.';
 comment on column chat.messages.expires_at is
     'From here on nobody can read it, whether or not it has been removed. Null: never.';
 alter table chat.messages enable row level security;
@@ -63,6 +77,14 @@ grant select on chat.messages to authenticated, service_role;
 create index messages_reply_to_seq_idx on chat.messages (conversation_id, reply_to_seq)
 where reply_to_seq is not null;
 create index messages_sender_id_idx on chat.messages (conversation_id, sender_id);
+
+-- Serves: a thread, and the foreign key.
+create index messages_thread_root_seq_idx
+on chat.messages (conversation_id, thread_root_seq, seq)
+where thread_root_seq is not null;
+
+-- Serves: what changed since a rev, for sync. New messages are found by seq.
+create index messages_changed_idx on chat.messages (conversation_id, rev) where is_changed;
 
 -- Functions ------------------------------------------------------------------------------------
 
@@ -152,6 +174,55 @@ begin
 end;
 $$;
 revoke execute on function chat_private.number_message() from public, anon, authenticated;
+
+-- The message a call is about, if the caller's participation lets them read it. Raises
+-- message_not_found.
+create function chat_private.require_message(participant chat.participants, seq bigint)
+returns chat.messages
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    v_message chat.messages;
+begin
+    select m.* into v_message
+    from chat.messages as m
+    where
+        m.conversation_id = participant.conversation_id
+        and m.seq = require_message.seq
+        and m.seq >= participant.visible_from_seq
+        and m.deleted_at is null
+        and (m.expires_at is null or m.expires_at > chat_private.now());
+    if not found then
+        perform chat_private.raise_error('message_not_found');
+    end if;
+    return v_message;
+end;
+$$;
+revoke execute on function chat_private.require_message(chat.participants, bigint)
+from public, anon, authenticated;
+
+-- Something about a message changed: takes the conversation's next rev and puts it on the message,
+-- so that sync finds it. The caller has locked the conversation and broadcasts the change.
+create function chat_private.touch_message(conversation_id uuid, seq bigint)
+returns chat.conversations
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_conversation constant chat.conversations :=
+        chat_private.next_rev(touch_message.conversation_id);
+begin
+    update chat.messages as m
+    set rev = v_conversation.rev,
+        is_changed = true
+    where m.conversation_id = touch_message.conversation_id and m.seq = touch_message.seq;
+    return v_conversation;
+end;
+$$;
+revoke execute on function chat_private.touch_message(uuid, bigint)
+from public, anon, authenticated;
 
 create function chat_private.keep_message_identity()
 returns trigger
