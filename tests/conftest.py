@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.databases import Database, clone, make_template
 from support.stacks import ROOT, Stack, start_stack
+
+# Examples are judged by what they find, not by how busy the machine is.
+settings.register_profile(
+    "parley", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("parley")
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
         (f"apikey={token(role='anon', exp=1)}", 401, "Token has expired"),
         (f"apikey={token(role='anon')}", 401, "Fields `role` and `exp` are required in JWT"),
         (
-            f"apikey={token(exp=int(time.time()) + 60)}",
+            f"apikey={token(exp=int(time.time()) + 3600)}",
             401,
             "Fields `role` and `exp` are required in JWT",
         ),
