@@ -1,9 +1,14 @@
 -- Purpose: one public profile for each user of the project.
--- Objects: table chat.profiles; trigger on auth.users.
+-- Objects: enum chat.profile_status; table chat.profiles; function chat.set_status; trigger on
+--          auth.users.
 -- Locks:   share row exclusive on auth.users, for as long as it takes to add a trigger.
 -- Breaking: no. Users that exist already get a profile.
 
 set lock_timeout = '5s';
+
+-- Types ----------------------------------------------------------------------------------------
+
+create type chat.profile_status as enum ('online', 'offline', 'away');
 
 -- Tables ---------------------------------------------------------------------------------------
 
@@ -12,6 +17,8 @@ create table chat.profiles (
     username text not null,
     display_name text,
     avatar_url text,
+    status chat.profile_status not null default 'offline',
+    last_seen_at timestamptz,
     created_at timestamptz not null default chat_private.now(),
     updated_at timestamptz not null default chat_private.now(),
     constraint profiles_username_check check (username ~ '^[A-Za-z0-9_]{3,50}$'),
@@ -23,6 +30,8 @@ create table chat.profiles (
 comment on table chat.profiles is 'How a user appears to others. Made and removed with the user.';
 comment on column chat.profiles.username is
     'Letters, digits and underscores, 3 to 50; unique whatever the case.';
+comment on column chat.profiles.last_seen_at is
+    'Set by set_status, at most once a minute while the status stays the same.';
 alter table chat.profiles enable row level security;
 grant select on chat.profiles to authenticated;
 grant update (username, display_name, avatar_url) on chat.profiles to authenticated;
@@ -63,6 +72,45 @@ begin
 end;
 $$;
 revoke execute on function chat_private.create_profile() from public, anon, authenticated;
+
+-- Security definer: last_seen_at is not the user's to choose. Touches the caller's own row alone,
+-- and not more than once a minute for the same status, however often a client reports it.
+create function chat_private.set_status(status chat.profile_status)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    if auth.uid() is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    update chat.profiles as p
+    set status = set_status.status,
+        last_seen_at = chat_private.now()
+    where
+        p.id = auth.uid()
+        and (
+            p.status <> set_status.status
+            or p.last_seen_at is null
+            or p.last_seen_at < chat_private.now() - interval '1 minute'
+        );
+end;
+$$;
+revoke execute on function chat_private.set_status(chat.profile_status) from public, anon;
+grant execute on function chat_private.set_status(chat.profile_status) to authenticated;
+
+create function chat.set_status(status chat.profile_status)
+returns void
+language sql
+set search_path = ''
+begin atomic
+select chat_private.set_status(status);
+end;
+comment on function chat.set_status(chat.profile_status) is
+    'Says whether the caller is online, away or offline, and that they were seen just now.';
+revoke execute on function chat.set_status(chat.profile_status) from public, anon;
+grant execute on function chat.set_status(chat.profile_status) to authenticated;
 
 -- Triggers -------------------------------------------------------------------------------------
 

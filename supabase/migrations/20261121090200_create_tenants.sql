@@ -32,6 +32,7 @@ create table chat.tenant_members (
     tenant_id uuid not null references chat.tenants (id) on delete cascade,
     user_id uuid not null references chat.profiles (id) on delete cascade,
     role chat.tenant_role not null default 'member',
+    tier text not null default 'free' references chat.tiers (name),
     joined_at timestamptz not null default chat_private.now(),
     removed_at timestamptz,
     primary key (tenant_id, user_id)
@@ -47,6 +48,10 @@ grant select, insert, update, delete on chat.tenant_members to service_role;
 -- Serves: the tenants of a user, in policies and on every start of a conversation.
 create index tenant_members_user_id_idx on chat.tenant_members (user_id, tenant_id)
 where removed_at is null;
+
+-- Serve: the foreign keys, when a user or a tier goes.
+create index tenant_members_user_id_fkey_idx on chat.tenant_members (user_id);
+create index tenant_members_tier_idx on chat.tenant_members (tier);
 
 -- Functions ------------------------------------------------------------------------------------
 

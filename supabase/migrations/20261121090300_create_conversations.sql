@@ -34,6 +34,7 @@ create table chat.conversations (
     rev bigint not null default 0,
     epoch integer not null default 1,
     sync_from_rev bigint not null default 0,
+    expires_from timestamptz,
     constraint conversations_tenant_id_id_key unique (tenant_id, id),
     -- However many clients race, a pair has one direct conversation in a tenant.
     constraint conversations_direct_key unique (tenant_id, user_low_id, user_high_id),
@@ -75,6 +76,8 @@ comment on column chat.conversations.subject_type is
     'What kind of business object it is about, such as ''order''; subject_id says which.';
 comment on column chat.conversations.slow_mode_seconds is
     'How long a member waits between two messages; owners and admins do not. 0: no wait.';
+comment on column chat.conversations.expires_from is
+    'When the first of its messages expires; before, no count needs to look for expired ones.';
 comment on column chat.conversations.sync_from_rev is
     'A client that has seen less than this must load the conversation anew.';
 comment on column chat.conversations.last_seq is 'Number of the newest message; no gaps.';
@@ -136,6 +139,7 @@ create table chat.participant_settings (
     muted_until timestamptz,
     is_pinned boolean not null default false,
     is_archived boolean not null default false,
+    unread_from_seq bigint,
     rev bigint not null default 0,
     primary key (conversation_id, user_id),
     constraint participant_settings_conversation_id_user_id_fkey
@@ -145,6 +149,8 @@ create table chat.participant_settings (
 comment on table chat.participant_settings is
     'How one participant keeps a conversation. Apart from chat.participants, which all can read: '
     'nobody learns that you muted them. No row means the defaults.';
+comment on column chat.participant_settings.unread_from_seq is
+    'Marked unread from this message on, though it was read. Set by mark_unread.';
 comment on column chat.participant_settings.rev is
     'Counts the changes of what is private to this participant here, for their other devices.';
 comment on column chat.participant_settings.muted_until is '''infinity'' mutes for good.';

@@ -1,9 +1,28 @@
 -- Purpose: messages, numbered without gaps, readable by participants only.
--- Objects: enum chat.message_kind; table chat.messages; function chat.send_message.
+-- Objects: enum chat.message_kind; tables chat.messages, chat.hidden_messages; function
+--          chat.send_message.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
 set lock_timeout = '5s';
+
+insert into chat_private.errors (code, state, message, hint)
+values
+    (
+        'system_message', '42501',
+        'System messages are written by the database.',
+        'Send another kind.'
+    ),
+    (
+        'message_too_long', '22023',
+        'The message is longer than this tenant allows.',
+        'Shorten it, or send several.'
+    ),
+    (
+        'thread_in_thread', '22023',
+        'That message is in a thread itself.',
+        'Use the seq of the thread''s first message as thread_root_seq.'
+    );
 
 -- Types ----------------------------------------------------------------------------------------
 
@@ -45,6 +64,9 @@ create table chat.messages (
         length(body) <= 10000
         and (kind <> 'text' or deleted_at is not null or (body is not null and body ~ '\S'))
     ),
+    constraint messages_metadata_kind_check check (
+        deleted_at is not null or chat_private.is_valid_metadata(kind::text, metadata)
+    ),
     constraint messages_metadata_check check (
         jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 16384
     ),
@@ -71,7 +93,29 @@ comment on column chat.messages.expires_at is
 alter table chat.messages enable row level security;
 grant select on chat.messages to authenticated, service_role;
 
+create table chat.hidden_messages (
+    conversation_id uuid not null,
+    message_seq bigint not null,
+    user_id uuid not null,
+    hidden_at timestamptz not null default chat_private.now(),
+    primary key (conversation_id, message_seq, user_id),
+    constraint hidden_messages_message_seq_fkey foreign key (conversation_id, message_seq)
+    references chat.messages (conversation_id, seq) on delete cascade,
+    constraint hidden_messages_user_id_fkey foreign key (conversation_id, user_id)
+    references chat.participants (conversation_id, user_id) on delete cascade
+);
+comment on table chat.hidden_messages is
+    'Messages that somebody deleted for themselves: they cannot read them, everybody else can.';
+alter table chat.hidden_messages enable row level security;
+grant select on chat.hidden_messages to authenticated, service_role;
+
 -- Indexes --------------------------------------------------------------------------------------
+
+-- Serves: what a user has hidden, in the policy of messages; the foreign key.
+create index hidden_messages_user_id_idx
+on chat.hidden_messages (user_id, conversation_id, message_seq);
+create index hidden_messages_conversation_id_user_id_idx
+on chat.hidden_messages (conversation_id, user_id);
 
 -- Serves: the foreign keys of replies and senders; the messages of one person in a conversation.
 create index messages_reply_to_seq_idx on chat.messages (conversation_id, reply_to_seq)
@@ -132,7 +176,8 @@ revoke execute on function chat_private.partly_visible_conversations() from publ
 grant execute on function chat_private.partly_visible_conversations() to authenticated;
 
 -- Takes the conversation's next seq and rev under its row lock, inside the writing transaction:
--- a rolled back send leaves no gap, and readers see one order.
+-- a rolled back send leaves no gap, and readers see one order. Says until when the message can be
+-- read: as long as its sender's tier grants.
 -- Security definer: whoever inserts needs no rights on the counters.
 create function chat_private.number_message()
 returns trigger
@@ -146,29 +191,36 @@ begin
     new.created_at := chat_private.now();
     new.edited_at := null;
     new.deleted_at := null;
-    perform
-    from chat.conversations as c
-    where c.id = new.conversation_id
-    for no key update;
-    if not found then
-        perform chat_private.raise_error('conversation_not_found');
-    end if;
-    -- Asked under the lock: of two sends with one id, the second sees the first and adds nothing.
-    if exists (select from chat.messages as m where m.id = new.id) then
-        return null;
-    end if;
+    new.is_changed := false;
+    new.thread_count := 0;
+    select new.created_at + t.retention into new.expires_at
+    from chat.participants as p
+    inner join chat.tenant_members as m on p.tenant_id = m.tenant_id and p.user_id = m.user_id
+    inner join chat.tiers as t on m.tier = t.name
+    where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
     update chat.conversations as c
     set last_seq = c.last_seq + 1,
         rev = c.rev + 1,
         message_count = c.message_count + v_counts::integer,
-        last_activity_at = new.created_at
+        last_activity_at = new.created_at,
+        expires_from = least(c.expires_from, new.expires_at)
     where c.id = new.conversation_id
     returning c.last_seq, c.rev into new.seq, new.rev;
+    if not found then
+        perform chat_private.raise_error('conversation_not_found');
+    end if;
+
     if v_counts then
         -- One's own message is never unread.
         update chat.participants as p
-        set read_count = p.read_count + 1
+        set read_count = p.read_count + 1,
+            last_sent_at = new.created_at
         where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
+    end if;
+    if new.thread_root_seq is not null then
+        update chat.messages as m
+        set thread_count = m.thread_count + 1
+        where m.conversation_id = new.conversation_id and m.seq = new.thread_root_seq;
     end if;
     return new;
 end;
@@ -242,13 +294,16 @@ $$;
 revoke execute on function chat_private.keep_message_identity() from public, anon, authenticated;
 
 -- Security definer: inserts into a table its caller may only read. Checks that the caller takes
--- part in the conversation; what else holds is in the table's constraints and triggers.
+-- part and may send; what else holds is in the table's constraints and triggers.
 create function chat_private.send_message(
     conversation_id uuid,
     body text,
     id uuid,
+    kind text,
     metadata jsonb,
-    reply_to_seq bigint
+    reply_to_seq bigint,
+    thread_root_seq bigint,
+    mentions uuid []
 )
 returns chat.messages
 language plpgsql
@@ -256,81 +311,136 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_user_id constant uuid := auth.uid();
+    v_participant constant chat.participants :=
+        chat_private.require_participant(send_message.conversation_id);
+    v_conversation constant chat.conversations :=
+        chat_private.lock_conversation(send_message.conversation_id);
     v_message chat.messages;
 begin
-    if v_user_id is null then
-        perform chat_private.raise_error('sign_in_required');
-    end if;
-    perform
-    from chat.participants as p
-    where
-        p.conversation_id = send_message.conversation_id
-        and p.user_id = v_user_id
-        and p.left_at is null;
-    if not found then
-        perform chat_private.raise_error('conversation_not_found');
-    end if;
-    if send_message.reply_to_seq is not null and not exists (
-        select
-        from chat.messages as m
-        where
-            m.conversation_id = send_message.conversation_id
-            and m.seq = send_message.reply_to_seq
-    ) then
-        perform chat_private.raise_error('message_not_found');
-    end if;
-
-    insert into chat.messages as m (conversation_id, id, sender_id, body, metadata, reply_to_seq)
-    values (
-        send_message.conversation_id,
-        coalesce(send_message.id, gen_random_uuid()),
-        v_user_id,
-        send_message.body,
-        coalesce(send_message.metadata, '{}'),
-        send_message.reply_to_seq
-    )
-    returning m.* into v_message;
+    -- Asked under the lock: of two sends with one id, the second sees the first and adds nothing.
+    select m.* into v_message
+    from chat.messages as m
+    where m.id = send_message.id;
     if found then
+        if v_message.conversation_id <> v_conversation.id
+            or v_message.sender_id is distinct from v_participant.user_id
+        then
+            perform chat_private.raise_error('message_id_taken');
+        end if;
         return v_message;
     end if;
 
-    -- A retry: the stored message, if it is this sender's in this conversation.
-    select m.* into v_message
-    from chat.messages as m
-    where
-        m.id = send_message.id
-        and m.conversation_id = send_message.conversation_id
-        and m.sender_id = v_user_id;
-    if not found then
-        perform chat_private.raise_error('message_id_taken');
+    perform chat_private.check_may_send(v_conversation, v_participant);
+    if send_message.kind = 'system' then
+        perform chat_private.raise_error('system_message');
+    end if;
+    if length(send_message.body)
+        > (chat_private.settings_for(v_conversation.tenant_id)).message_max_length
+    then
+        perform chat_private.raise_error('message_too_long');
+    end if;
+    if send_message.reply_to_seq is not null then
+        perform chat_private.require_message(v_participant, send_message.reply_to_seq);
+    end if;
+    if send_message.thread_root_seq is not null then
+        v_message := chat_private.require_message(v_participant, send_message.thread_root_seq);
+        if v_message.thread_root_seq is not null then
+            perform chat_private.raise_error('thread_in_thread');
+        end if;
+    end if;
+
+    insert into chat.messages as m (
+        conversation_id, id, sender_id, kind, body, metadata, reply_to_seq, thread_root_seq
+    )
+    values (
+        v_conversation.id,
+        coalesce(send_message.id, gen_random_uuid()),
+        v_participant.user_id,
+        send_message.kind::chat.message_kind,
+        send_message.body,
+        coalesce(send_message.metadata, '{}'),
+        send_message.reply_to_seq,
+        send_message.thread_root_seq
+    )
+    returning m.* into v_message;
+    if cardinality(send_message.mentions) > 0 then
+        perform chat_private.set_mentions(
+            v_message.conversation_id, v_message.seq, send_message.mentions
+        );
     end if;
     return v_message;
 end;
 $$;
-revoke execute on function chat_private.send_message(uuid, text, uuid, jsonb, bigint)
+revoke execute on function chat_private.send_message(uuid, text, uuid, text, jsonb, bigint, bigint, uuid [])
 from public, anon;
-grant execute on function chat_private.send_message(uuid, text, uuid, jsonb, bigint)
+grant execute on function chat_private.send_message(uuid, text, uuid, text, jsonb, bigint, bigint, uuid [])
 to authenticated;
 
 create function chat.send_message(
     conversation_id uuid,
-    body text,
+    body text default null,
     id uuid default null,
+    kind text default 'text',
     metadata jsonb default '{}',
-    reply_to_seq bigint default null
+    reply_to_seq bigint default null,
+    thread_root_seq bigint default null,
+    mentions uuid [] default '{}'
 )
 returns chat.messages
 language sql
 set search_path = ''
 begin atomic
-select chat_private.send_message(conversation_id, body, id, metadata, reply_to_seq);
+select
+    chat_private.send_message(
+        conversation_id, body, id, kind, metadata, reply_to_seq, thread_root_seq, mentions
+    );
 end;
-comment on function chat.send_message(uuid, text, uuid, jsonb, bigint) is
+comment on function chat.send_message(uuid, text, uuid, text, jsonb, bigint, bigint, uuid []) is
     'Sends a message and returns it as stored. With the id of a message already sent here by the '
     'caller it returns that one and changes nothing.';
-revoke execute on function chat.send_message(uuid, text, uuid, jsonb, bigint) from public, anon;
-grant execute on function chat.send_message(uuid, text, uuid, jsonb, bigint) to authenticated;
+revoke execute on function chat.send_message(uuid, text, uuid, text, jsonb, bigint, bigint, uuid [])
+from public, anon;
+grant execute on function chat.send_message(uuid, text, uuid, text, jsonb, bigint, bigint, uuid [])
+to authenticated;
+
+-- Security definer: the policy of messages hides what has expired, from counting too. Tells a
+-- participant how many of a participant's unread messages can no longer be read.
+create function chat_private.expired_unread(conversation_id uuid, user_id uuid)
+returns bigint
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+    perform chat_private.require_participant(expired_unread.conversation_id);
+    return (
+        select count(*)
+        from chat.participants as p
+        inner join chat.messages as m on p.conversation_id = m.conversation_id
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        where
+            p.conversation_id = expired_unread.conversation_id
+            and p.user_id = expired_unread.user_id
+            and m.seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
+            and m.expires_at <= chat_private.now()
+            and m.kind <> 'system'
+            and m.sender_id is distinct from p.user_id
+            and m.deleted_at is null
+            and not exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = m.conversation_id
+                    and h.message_seq = m.seq
+                    and h.user_id = p.user_id
+            )
+    );
+end;
+$$;
+revoke execute on function chat_private.expired_unread(uuid, uuid) from public, anon;
+grant execute on function chat_private.expired_unread(uuid, uuid) to authenticated;
 
 -- Triggers -------------------------------------------------------------------------------------
 
@@ -344,6 +454,11 @@ for each row execute function chat_private.keep_message_identity();
 
 -- Policies -------------------------------------------------------------------------------------
 
+create policy "users can read what they have hidden"
+on chat.hidden_messages for select
+to authenticated
+using (user_id = (select auth.uid()));
+
 create policy "participants can read messages until they expire"
 on chat.messages for select
 to authenticated
@@ -356,4 +471,11 @@ using (
         )
     )
     and (expires_at is null or expires_at > (select chat_private.now()))
+    and (conversation_id, seq) not in (
+        select
+            h.conversation_id,
+            h.message_seq
+        from chat.hidden_messages as h
+        where h.user_id = (select auth.uid())
+    )
 );

@@ -13,17 +13,6 @@ set lock_timeout = '5s';
 
 -- Functions ------------------------------------------------------------------------------------
 
--- Up to how many participants each change is also sent to every inbox. Beyond it, participants
--- hear of it on the conversation's topic, or when they next read their inbox.
-create function chat_private.fan_out_limit()
-returns integer
-language sql
-immutable
-parallel safe
-set search_path = ''
-return 50;
-revoke execute on function chat_private.fan_out_limit() from public, anon, authenticated;
-
 -- realtime.send() makes one row a call and a subtransaction each; this makes them all in one.
 -- Like it, it warns and goes on when Realtime cannot take the rows: the change itself is stored.
 create function chat_private.broadcast(event text, topics text [], payloads jsonb [])
@@ -82,7 +71,10 @@ declare
     v_topics text [];
     v_payloads jsonb [];
 begin
-    if reach = 'inboxes' or conversation.participant_count <= chat_private.fan_out_limit() then
+    if reach = 'inboxes'
+        or conversation.participant_count
+        <= (chat_private.settings_for(conversation.tenant_id)).fan_out_limit
+    then
         select
             array_agg('user:' || p.user_id),
             array_agg(
@@ -158,6 +150,15 @@ begin
             rev = c.rev + 1
         where c.id = v_joined.conversation_id
         returning c.* into v_conversation;
+        update chat.participants as p
+        set rev = v_conversation.rev
+        where
+            p.conversation_id = v_joined.conversation_id
+            and p.user_id in (
+                select n.user_id
+                from new_participants as n
+                where n.conversation_id = v_joined.conversation_id
+            );
         perform chat_private.broadcast_change(
             v_conversation,
             'participant_joined',
@@ -168,6 +169,38 @@ begin
 end;
 $$;
 revoke execute on function chat_private.announce_joined() from public, anon, authenticated;
+
+-- A conversation that has owners keeps one: when the last leaves, whoever has been an admin
+-- longest, else whoever has taken part longest, follows.
+create function chat_private.keep_an_owner(conversation chat.conversations)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if conversation.kind = 'direct' or exists (
+        select
+        from chat.participants as p
+        where p.conversation_id = conversation.id and p.left_at is null and p.role = 'owner'
+    ) then
+        return;
+    end if;
+    update chat.participants as p
+    set role = 'owner',
+        rev = conversation.rev
+    where
+        p.conversation_id = conversation.id
+        and p.user_id = (
+            select s.user_id
+            from chat.participants as s
+            where s.conversation_id = conversation.id and s.left_at is null
+            order by s.role, s.joined_at, s.user_id
+            limit 1
+        );
+end;
+$$;
+revoke execute on function chat_private.keep_an_owner(chat.conversations)
+from public, anon, authenticated;
 
 -- Somebody left, was removed, was deleted, or came back. Leaving moves the conversation to a new
 -- topic, for a socket that has joined the old one keeps hearing it; so the news goes to inboxes
@@ -192,6 +225,12 @@ begin
     if not found then
         -- The conversation itself is being deleted.
         return null;
+    end if;
+    update chat.participants as p
+    set rev = v_conversation.rev
+    where p.conversation_id = old.conversation_id and p.user_id = old.user_id;
+    if not v_is_back then
+        perform chat_private.keep_an_owner(v_conversation);
     end if;
     if v_is_back then
         perform chat_private.broadcast_change(
@@ -271,6 +310,10 @@ begin
             and c.epoch = v_parts[2]::integer
             and p.user_id = auth.uid()
             and p.left_at is null
+            and (
+                c.kind <> 'direct'
+                or not chat_private.is_blocked_between(c.user_low_id, c.user_high_id)
+            )
     );
 end;
 $$;

@@ -1,11 +1,68 @@
 -- Purpose: starting conversations.
--- Objects: functions chat.start_direct, chat.start_group.
+-- Objects: functions chat.start_direct, chat.start_group, chat.open_subject.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
 set lock_timeout = '5s';
 
+insert into chat_private.errors (code, state, message, hint)
+values
+    (
+        'start_not_allowed', '42501',
+        'This tenant does not let you start this conversation.',
+        'Become contacts first, or ask a moderator; see the tenant''s settings.'
+    ),
+    (
+        'participants_required', '22023',
+        'A conversation about a subject needs at least one participant.',
+        'Give participants as [{"user_id": "..."}].'
+    );
+
 -- Functions ------------------------------------------------------------------------------------
+
+-- Whether the tenant lets the caller start a conversation with these people. Raises
+-- start_not_allowed, blocked.
+create function chat_private.check_may_start(tenant_id uuid, user_ids uuid [])
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_who constant text := (chat_private.settings_for(check_may_start.tenant_id)).who_may_start;
+begin
+    if exists (
+        select
+        from unnest(check_may_start.user_ids) as u (id)
+        where chat_private.is_blocked_between(v_user_id, u.id)
+    ) then
+        perform chat_private.raise_error('blocked');
+    end if;
+    if v_who = 'members'
+        or check_may_start.tenant_id = any (array(select chat_private.tenant_ids_for_moderator()))
+    then
+        return;
+    end if;
+    if v_who = 'contacts' and not exists (
+        select
+        from unnest(check_may_start.user_ids) as u (id)
+        where not exists (
+            select
+            from chat.contacts as k
+            where
+                k.user_low_id = least(v_user_id, u.id)
+                and k.user_high_id = greatest(v_user_id, u.id)
+                and k.state = 'accepted'
+        )
+    ) then
+        return;
+    end if;
+    perform chat_private.raise_error('start_not_allowed');
+end;
+$$;
+revoke execute on function chat_private.check_may_start(uuid, uuid [])
+from public, anon, authenticated;
 
 -- Security definer: makes rows its caller may only read, and finds people the caller cannot list.
 -- Checks that both are members of the tenant.
@@ -42,6 +99,21 @@ begin
     if v_other_id = v_user_id then
         perform chat_private.raise_error('direct_with_self');
     end if;
+
+    -- Known already: nothing is started.
+    select c.* into v_conversation
+    from chat.conversations as c
+    inner join chat.participants as p on c.id = p.conversation_id
+    where
+        c.tenant_id = v_tenant_id
+        and c.user_low_id = least(v_user_id, v_other_id)
+        and c.user_high_id = greatest(v_user_id, v_other_id)
+        and p.user_id = v_user_id
+        and p.left_at is null;
+    if found then
+        return v_conversation;
+    end if;
+    perform chat_private.check_may_start(v_tenant_id, array[v_other_id]);
 
     insert into chat.conversations as c (tenant_id, kind, user_low_id, user_high_id, created_by)
     values (
@@ -121,10 +193,11 @@ begin
     if v_user_id is null then
         perform chat_private.raise_error('sign_in_required');
     end if;
-    if cardinality(v_others) >= 1000 then
+    v_tenant_id := chat_private.resolve_tenant(start_group.tenant_id);
+    if cardinality(v_others) >= (chat_private.settings_for(v_tenant_id)).max_participants then
         perform chat_private.raise_error('too_many_participants');
     end if;
-    v_tenant_id := chat_private.resolve_tenant(start_group.tenant_id);
+    perform chat_private.check_may_start(v_tenant_id, v_others);
 
     insert into chat.conversations as c (id, tenant_id, kind, title, created_by)
     values (
@@ -191,3 +264,172 @@ comment on function chat.start_group(text, uuid [], uuid, uuid) is
     'the same id returns the group made first.';
 revoke execute on function chat.start_group(text, uuid [], uuid, uuid) from public, anon;
 grant execute on function chat.start_group(text, uuid [], uuid, uuid) to authenticated;
+
+-- Security definer: makes rows its caller may only read. Checks that the caller may open subjects
+-- in the tenant and that everybody is a member of it. What exists is returned to those who take
+-- part, and is not found by others; the service role adds whom it names.
+create function chat_private.open_subject(
+    subject_type text,
+    subject_id text,
+    participants jsonb,
+    title text,
+    tenant_id uuid
+)
+returns chat.conversations
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_is_service constant boolean := coalesce(auth.role() = 'service_role', false);
+    v_tenant_id uuid := open_subject.tenant_id;
+    v_people constant uuid [] := array(
+        select distinct p.user_id
+        from jsonb_to_recordset(
+            coalesce(open_subject.participants, '[]')
+        ) as p (user_id uuid)
+        union
+        select v_user_id where v_user_id is not null
+    );
+    v_owner_id uuid;
+    v_conversation chat.conversations;
+begin
+    if v_is_service then
+        if v_tenant_id is null then
+            perform chat_private.raise_error('tenant_required');
+        end if;
+    else
+        if v_user_id is null then
+            perform chat_private.raise_error('sign_in_required');
+        end if;
+        v_tenant_id := chat_private.resolve_tenant(open_subject.tenant_id);
+        select c.* into v_conversation
+        from chat.conversations as c
+        where
+            c.tenant_id = v_tenant_id
+            and c.subject_type = open_subject.subject_type
+            and c.subject_id = open_subject.subject_id;
+        if found then
+            perform chat_private.require_participant(v_conversation.id);
+            return v_conversation;
+        end if;
+        if (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'nobody' or (
+            (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'moderators'
+            and v_tenant_id <> all (array(select chat_private.tenant_ids_for_moderator()))
+        ) then
+            perform chat_private.raise_error('start_not_allowed');
+        end if;
+        perform chat_private.check_may_start(v_tenant_id, array_remove(v_people, v_user_id));
+    end if;
+    if cardinality(v_people) = 0 then
+        perform chat_private.raise_error('participants_required');
+    end if;
+    if cardinality(v_people) > (chat_private.settings_for(v_tenant_id)).max_participants then
+        perform chat_private.raise_error('too_many_participants');
+    end if;
+    if exists (
+        select
+        from unnest(v_people) as u (id)
+        where not exists (
+            select
+            from chat.tenant_members as m
+            where m.tenant_id = v_tenant_id and m.user_id = u.id and m.removed_at is null
+        )
+    ) then
+        perform chat_private.raise_error('user_not_found');
+    end if;
+
+    insert into chat.conversations as c (
+        tenant_id, kind, subject_type, subject_id, title, created_by
+    )
+    values (
+        v_tenant_id,
+        'subject',
+        open_subject.subject_type,
+        open_subject.subject_id,
+        open_subject.title,
+        v_user_id
+    )
+    on conflict on constraint conversations_subject_key do nothing;
+    select c.* into strict v_conversation
+    from chat.conversations as c
+    where
+        c.tenant_id = v_tenant_id
+        and c.subject_type = open_subject.subject_type
+        and c.subject_id = open_subject.subject_id;
+    if not v_is_service and v_conversation.participant_count > 0 then
+        -- Somebody was first.
+        perform chat_private.require_participant(v_conversation.id);
+        return v_conversation;
+    end if;
+    v_conversation := chat_private.lock_conversation(v_conversation.id);
+    v_owner_id := coalesce(
+        v_user_id,
+        (
+            select (p.person ->> 'user_id')::uuid
+            from jsonb_array_elements(
+                open_subject.participants
+            ) with ordinality as p (person, position)
+            order by coalesce(p.person ->> 'role', 'member') = 'owner' desc, p.position
+            limit 1
+        )
+    );
+    insert into chat.participants (
+        conversation_id, user_id, tenant_id, role, party, last_read_seq, last_delivered_seq,
+        read_count
+    )
+    select
+        v_conversation.id,
+        u.id,
+        v_tenant_id,
+        case
+            when u.id = v_owner_id and v_conversation.participant_count = 0 then 'owner'
+            else 'member'
+        end::chat.participant_role,
+        (
+            select p.party
+            from jsonb_to_recordset(
+                coalesce(open_subject.participants, '[]')
+            ) as p (user_id uuid, party text)
+            where p.user_id = u.id
+            limit 1
+        ),
+        v_conversation.last_seq,
+        v_conversation.last_seq,
+        v_conversation.message_count
+    from unnest(v_people) as u (id)
+    on conflict on constraint participants_pkey do update
+    set left_at = null
+    where chat.participants.left_at is not null;
+
+    select c.* into strict v_conversation
+    from chat.conversations as c
+    where c.id = v_conversation.id;
+    return v_conversation;
+end;
+$$;
+revoke execute on function chat_private.open_subject(text, text, jsonb, text, uuid)
+from public, anon;
+grant execute on function chat_private.open_subject(text, text, jsonb, text, uuid)
+to authenticated, service_role;
+
+create function chat.open_subject(
+    subject_type text,
+    subject_id text,
+    participants jsonb default '[]',
+    title text default null,
+    tenant_id uuid default null
+)
+returns chat.conversations
+language sql
+set search_path = ''
+begin atomic
+select chat_private.open_subject(subject_type, subject_id, participants, title, tenant_id);
+end;
+comment on function chat.open_subject(text, text, jsonb, text, uuid) is
+    'Returns the one conversation about a business object, made on the first call. participants '
+    'is an array of {user_id, party}; the caller takes part and owns it.';
+revoke execute on function chat.open_subject(text, text, jsonb, text, uuid) from public, anon;
+grant execute on function chat.open_subject(text, text, jsonb, text, uuid)
+to authenticated, service_role;

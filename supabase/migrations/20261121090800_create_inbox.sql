@@ -1,5 +1,5 @@
 -- Purpose: the list of conversations as a client shows it.
--- Objects: view chat.inbox.
+-- Objects: views chat.inbox, chat.unread_totals, chat.unread_by_party.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
@@ -16,16 +16,24 @@ select
     c.id as conversation_id,
     c.tenant_id,
     c.kind,
+    c.status,
     c.title,
+    c.subject_type,
+    c.subject_id,
     c.participant_count,
     c.last_activity_at,
     c.last_seq,
     c.rev,
     c.epoch,
     p.role,
+    p.party,
     p.joined_at,
     p.last_read_seq,
-    c.message_count - p.read_count as unread_count,
+    c.message_count - p.read_count - case
+        when c.expires_from <= (select chat_private.now())
+            then chat_private.expired_unread(c.id, p.user_id)
+        else 0
+    end as unread_count,
     coalesce(s.muted_until > (select chat_private.now()), false) as is_muted,
     coalesce(s.is_pinned, false) as is_pinned,
     coalesce(s.is_archived, false) as is_archived,
@@ -60,3 +68,38 @@ comment on view chat.inbox is
     'The caller''s conversations with their counterpart, newest readable message and exact unread '
     'count. Page by (last_activity_at, conversation_id), newest first.';
 grant select on chat.inbox to authenticated;
+
+create view chat.unread_totals
+with (security_invoker = true)
+as
+select
+    i.tenant_id,
+    count(*) filter (where i.unread_count > 0) as conversation_count,
+    sum(i.unread_count)::bigint as unread_count,
+    coalesce(sum(i.unread_count) filter (where not i.is_muted), 0)::bigint as unmuted_unread_count
+from chat.inbox as i
+group by i.tenant_id;
+comment on view chat.unread_totals is
+    'The caller''s unread messages in total, a row for each tenant; exact.';
+grant select on chat.unread_totals to authenticated;
+
+create view chat.unread_by_party
+with (security_invoker = true)
+as
+select
+    p.conversation_id,
+    p.party,
+    min(
+        c.message_count - p.read_count - case
+            when c.expires_from <= (select chat_private.now())
+                then chat_private.expired_unread(c.id, p.user_id)
+            else 0
+        end
+    ) as unread_count
+from chat.participants as p
+inner join chat.conversations as c on p.conversation_id = c.id
+where p.left_at is null and p.party is not null
+group by p.conversation_id, p.party;
+comment on view chat.unread_by_party is
+    'How many messages nobody of a party has read yet: the count of whoever of it has read most.';
+grant select on chat.unread_by_party to authenticated;

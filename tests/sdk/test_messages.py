@@ -35,7 +35,7 @@ async def test_sending_again_with_the_same_id_changes_nothing(room: Room) -> Non
 async def test_what_the_database_refuses_is_named(room: Room) -> None:
     with pytest.raises(InvalidRequestError) as long:
         await room.as_alice.send("x" * 10_001)
-    assert long.value.code == "messages_body_check"
+    assert long.value.code == "message_too_long"
     with pytest.raises(InvalidRequestError) as large:
         await room.as_alice.send("hi", metadata={"x": "y" * 20_000})
     assert large.value.code == "messages_metadata_check"

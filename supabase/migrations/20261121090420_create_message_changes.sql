@@ -1,0 +1,476 @@
+-- Purpose: editing and deleting messages.
+-- Objects: tables chat.message_revisions, chat_private.deleted_messages; functions
+--          chat.edit_message, chat.delete_message, chat.hide_message, chat.unhide_message.
+-- Locks:   none on existing tables.
+-- Breaking: no.
+
+set lock_timeout = '5s';
+
+insert into chat_private.errors (code, state, message, hint)
+values
+    (
+        'not_the_sender', '42501',
+        'Only its sender can edit a message.',
+        'Send a message of your own.'
+    ),
+    (
+        'edit_window_over', '42501',
+        'This message can no longer be edited.',
+        'Send a correction instead.'
+    ),
+    (
+        'not_allowed_to_delete', '42501',
+        'Only its sender, an owner or admin of the conversation, or a moderator can delete it.',
+        'Hide it for yourself with hide_message.'
+    );
+
+-- Tables ---------------------------------------------------------------------------------------
+
+create table chat.message_revisions (
+    conversation_id uuid not null,
+    message_seq bigint not null,
+    revision integer not null,
+    body text,
+    metadata jsonb not null,
+    replaced_at timestamptz not null,
+    primary key (conversation_id, message_seq, revision),
+    constraint message_revisions_message_seq_fkey foreign key (conversation_id, message_seq)
+    references chat.messages (conversation_id, seq) on delete cascade
+);
+comment on table chat.message_revisions is
+    'Every earlier text of an edited message, for those whom the tenant''s settings let see it.';
+alter table chat.message_revisions enable row level security;
+grant select on chat.message_revisions to authenticated, service_role;
+
+-- What a tombstone said, until it is purged: it can be restored within a set time.
+create table chat_private.deleted_messages (
+    conversation_id uuid not null,
+    message_seq bigint not null,
+    body text,
+    metadata jsonb not null,
+    deleted_by uuid,
+    primary key (conversation_id, message_seq),
+    constraint deleted_messages_message_seq_fkey foreign key (conversation_id, message_seq)
+    references chat.messages (conversation_id, seq) on delete cascade
+);
+comment on table chat_private.deleted_messages is 'Texts of messages deleted for everyone.';
+alter table chat_private.deleted_messages enable row level security;
+
+-- Functions ------------------------------------------------------------------------------------
+
+-- Security definer: as conversation_ids_for_member. The caller's conversations in which the
+-- tenant lets them see earlier texts.
+create function chat_private.conversation_ids_for_revisions()
+returns setof uuid
+language plpgsql
+stable
+parallel safe
+security definer
+rows 50
+set search_path = ''
+as $$
+begin
+    return query
+    select p.conversation_id
+    from chat.participants as p
+    inner join chat.settings as s on p.tenant_id = s.tenant_id
+    where
+        p.user_id = auth.uid()
+        and p.left_at is null
+        and (
+            s.revisions_visible_to = 'participants'
+            or (s.revisions_visible_to = 'admins' and p.role in ('owner', 'admin'))
+        );
+end;
+$$;
+revoke execute on function chat_private.conversation_ids_for_revisions() from public, anon;
+grant execute on function chat_private.conversation_ids_for_revisions() to authenticated;
+
+-- A change of what is private to one participant: counts it. The trigger of the table tells their
+-- other devices.
+create function chat_private.touch_private(conversation_id uuid, user_id uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    insert into chat.participant_settings as s (conversation_id, user_id)
+    values (touch_private.conversation_id, touch_private.user_id)
+    on conflict on constraint participant_settings_pkey do update
+    set rev = s.rev + 1;
+end;
+$$;
+revoke execute on function chat_private.touch_private(uuid, uuid)
+from public, anon, authenticated;
+
+create function chat_private.count_private_change()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    new.rev := case when tg_op = 'INSERT' then 1 else old.rev + 1 end;
+    return new;
+end;
+$$;
+revoke execute on function chat_private.count_private_change() from public, anon, authenticated;
+
+-- Security definer: a client that changes its settings has no right to write events.
+create function chat_private.announce_private_change()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    perform chat_private.broadcast(
+        'private_changed',
+        array['user:' || new.user_id],
+        array[
+            jsonb_build_object('conversation_id', new.conversation_id, 'private_rev', new.rev)
+        ]
+    );
+    return null;
+end;
+$$;
+revoke execute on function chat_private.announce_private_change()
+from public, anon, authenticated;
+
+-- Messages of others that these participants had not read are gone: they are not unread any more.
+-- The caller has locked the conversation.
+create function chat_private.count_gone(message chat.messages, number integer)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if message.kind = 'system' then
+        return;
+    end if;
+    update chat.participants as p
+    set read_count = p.read_count + count_gone.number
+    where
+        p.conversation_id = message.conversation_id
+        and p.user_id is distinct from message.sender_id
+        and message.seq > coalesce(
+            (
+                select s.unread_from_seq - 1
+                from chat.participant_settings as s
+                where s.conversation_id = p.conversation_id and s.user_id = p.user_id
+            ),
+            p.last_read_seq
+        )
+        -- Counted when they hid it.
+        and not exists (
+            select
+            from chat.hidden_messages as h
+            where
+                h.conversation_id = message.conversation_id
+                and h.message_seq = message.seq
+                and h.user_id = p.user_id
+        );
+end;
+$$;
+revoke execute on function chat_private.count_gone(chat.messages, integer)
+from public, anon, authenticated;
+
+-- Security definer: updates what its caller may only read. Checks that the caller sent the message
+-- and may still write here.
+create function chat_private.edit_message(
+    conversation_id uuid,
+    seq bigint,
+    body text,
+    metadata jsonb,
+    mentions uuid []
+)
+returns chat.messages
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_participant constant chat.participants :=
+        chat_private.require_participant(edit_message.conversation_id);
+    v_conversation chat.conversations :=
+        chat_private.lock_conversation(edit_message.conversation_id);
+    v_message chat.messages := chat_private.require_message(v_participant, edit_message.seq);
+    v_settings constant chat.settings := chat_private.settings_for(v_conversation.tenant_id);
+    v_metadata constant jsonb := coalesce(edit_message.metadata, v_message.metadata);
+begin
+    if v_message.sender_id is distinct from v_participant.user_id or v_message.kind = 'system' then
+        perform chat_private.raise_error('not_the_sender');
+    end if;
+    if v_message.created_at + v_settings.edit_window < chat_private.now() then
+        perform chat_private.raise_error('edit_window_over');
+    end if;
+    perform chat_private.check_may_write(v_conversation, v_participant);
+    if length(edit_message.body) > v_settings.message_max_length then
+        perform chat_private.raise_error('message_too_long');
+    end if;
+    if (v_message.body, v_message.metadata) is not distinct from (edit_message.body, v_metadata)
+    then
+        return v_message;
+    end if;
+
+    insert into chat.message_revisions (
+        conversation_id, message_seq, revision, body, metadata, replaced_at
+    )
+    select
+        v_message.conversation_id,
+        v_message.seq,
+        1 + count(*),
+        v_message.body,
+        v_message.metadata,
+        chat_private.now()
+    from chat.message_revisions as r
+    where r.conversation_id = v_message.conversation_id and r.message_seq = v_message.seq;
+    v_conversation := chat_private.touch_message(v_message.conversation_id, v_message.seq);
+    update chat.messages as m
+    set body = edit_message.body,
+        metadata = v_metadata,
+        edited_at = chat_private.now()
+    where m.conversation_id = v_message.conversation_id and m.seq = v_message.seq
+    returning m.* into v_message;
+    if edit_message.mentions is not null then
+        perform chat_private.set_mentions(
+            v_message.conversation_id, v_message.seq, edit_message.mentions
+        );
+    end if;
+    perform chat_private.broadcast_change(
+        v_conversation,
+        'message_updated',
+        jsonb_build_object('seq', v_message.seq, 'message', to_jsonb(v_message))
+    );
+    return v_message;
+end;
+$$;
+revoke execute on function chat_private.edit_message(uuid, bigint, text, jsonb, uuid [])
+from public, anon;
+grant execute on function chat_private.edit_message(uuid, bigint, text, jsonb, uuid [])
+to authenticated;
+
+create function chat.edit_message(
+    conversation_id uuid,
+    seq bigint,
+    body text,
+    metadata jsonb default null,
+    mentions uuid [] default null
+)
+returns chat.messages
+language sql
+set search_path = ''
+begin atomic
+select chat_private.edit_message(conversation_id, seq, body, metadata, mentions);
+end;
+comment on function chat.edit_message(uuid, bigint, text, jsonb, uuid []) is
+    'Replaces the text of one''s own message; the earlier one is kept as a revision. Without '
+    'metadata or mentions those stay. Editing to what it already says changes nothing.';
+revoke execute on function chat.edit_message(uuid, bigint, text, jsonb, uuid []) from public, anon;
+grant execute on function chat.edit_message(uuid, bigint, text, jsonb, uuid []) to authenticated;
+
+-- Leaves a tombstone, whoever asks for it. The caller has locked the conversation and checked.
+create function chat_private.bury_message(message chat.messages, deleted_by uuid)
+returns chat.messages
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_message chat.messages;
+    v_conversation chat.conversations;
+begin
+    insert into chat_private.deleted_messages (
+        conversation_id, message_seq, body, metadata, deleted_by
+    )
+    values (
+        message.conversation_id,
+        message.seq,
+        message.body,
+        message.metadata,
+        bury_message.deleted_by
+    );
+    perform chat_private.count_gone(message, 1);
+    v_conversation := chat_private.touch_message(message.conversation_id, message.seq);
+    update chat.messages as m
+    set body = null,
+        metadata = '{}',
+        deleted_at = chat_private.now()
+    where m.conversation_id = message.conversation_id and m.seq = message.seq
+    returning m.* into v_message;
+    if message.thread_root_seq is not null then
+        update chat.messages as m
+        set thread_count = m.thread_count - 1
+        where m.conversation_id = message.conversation_id and m.seq = message.thread_root_seq;
+    end if;
+    perform chat_private.broadcast_change(
+        v_conversation,
+        'message_deleted',
+        jsonb_build_object('seq', v_message.seq, 'deleted_at', v_message.deleted_at)
+    );
+    return v_message;
+end;
+$$;
+revoke execute on function chat_private.bury_message(chat.messages, uuid)
+from public, anon, authenticated;
+
+-- Security definer: updates what its caller may only read. Checks that the caller sent the
+-- message, or owns or administers the conversation, or moderates the tenant as a participant.
+create function chat_private.delete_message(conversation_id uuid, seq bigint)
+returns chat.messages
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_participant constant chat.participants :=
+        chat_private.require_participant(delete_message.conversation_id);
+    v_conversation constant chat.conversations :=
+        chat_private.lock_conversation(delete_message.conversation_id);
+    v_message chat.messages;
+begin
+    select m.* into v_message
+    from chat.messages as m
+    where
+        m.conversation_id = v_conversation.id
+        and m.seq = delete_message.seq
+        and m.seq >= v_participant.visible_from_seq
+        and (m.expires_at is null or m.expires_at > chat_private.now());
+    if not found then
+        perform chat_private.raise_error('message_not_found');
+    end if;
+    if v_message.sender_id is distinct from v_participant.user_id
+        and (v_participant.role = 'member' or v_conversation.kind = 'direct')
+        and v_conversation.tenant_id
+        <> all (array(select chat_private.tenant_ids_for_moderator()))
+    then
+        perform chat_private.raise_error('not_allowed_to_delete');
+    end if;
+    if v_message.deleted_at is not null then
+        return v_message;
+    end if;
+    return chat_private.bury_message(v_message, v_participant.user_id);
+end;
+$$;
+revoke execute on function chat_private.delete_message(uuid, bigint) from public, anon;
+grant execute on function chat_private.delete_message(uuid, bigint) to authenticated;
+
+create function chat.delete_message(conversation_id uuid, seq bigint)
+returns chat.messages
+language sql
+set search_path = ''
+begin atomic
+select chat_private.delete_message(conversation_id, seq);
+end;
+comment on function chat.delete_message(uuid, bigint) is
+    'Deletes a message for everyone and returns its tombstone. Deleting again changes nothing.';
+revoke execute on function chat.delete_message(uuid, bigint) from public, anon;
+grant execute on function chat.delete_message(uuid, bigint) to authenticated;
+
+-- Security definer: writes a table its caller may only read, and their counter. Touches what is
+-- the caller's own alone.
+create function chat_private.hide_message(conversation_id uuid, seq bigint, is_hidden boolean)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_participant chat.participants :=
+        chat_private.require_participant(hide_message.conversation_id);
+    v_message chat.messages;
+begin
+    perform chat_private.lock_conversation(hide_message.conversation_id);
+    select m.* into v_message
+    from chat.messages as m
+    where
+        m.conversation_id = v_participant.conversation_id
+        and m.seq = hide_message.seq
+        and m.seq >= v_participant.visible_from_seq;
+    if not found then
+        perform chat_private.raise_error('message_not_found');
+    end if;
+    if hide_message.is_hidden then
+        insert into chat.hidden_messages (conversation_id, message_seq, user_id)
+        values (v_message.conversation_id, v_message.seq, v_participant.user_id)
+        on conflict do nothing;
+    else
+        delete from chat.hidden_messages as h
+        where
+            h.conversation_id = v_message.conversation_id
+            and h.message_seq = v_message.seq
+            and h.user_id = v_participant.user_id;
+    end if;
+    if not found then
+        return;
+    end if;
+    update chat.participants as p
+    set read_count = p.read_count + case when hide_message.is_hidden then 1 else -1 end
+    where
+        p.conversation_id = v_participant.conversation_id
+        and p.user_id = v_participant.user_id
+        and v_message.kind <> 'system'
+        and v_message.deleted_at is null
+        and v_message.sender_id is distinct from v_participant.user_id
+        and v_message.seq > coalesce(
+            (
+                select s.unread_from_seq - 1
+                from chat.participant_settings as s
+                where s.conversation_id = p.conversation_id and s.user_id = p.user_id
+            ),
+            p.last_read_seq
+        );
+    perform chat_private.touch_private(v_participant.conversation_id, v_participant.user_id);
+end;
+$$;
+revoke execute on function chat_private.hide_message(uuid, bigint, boolean) from public, anon;
+grant execute on function chat_private.hide_message(uuid, bigint, boolean) to authenticated;
+
+create function chat.hide_message(conversation_id uuid, seq bigint)
+returns void
+language sql
+set search_path = ''
+begin atomic
+select chat_private.hide_message(conversation_id, seq, true);
+end;
+comment on function chat.hide_message(uuid, bigint) is
+    'Deletes a message for the caller alone. Hiding again changes nothing.';
+revoke execute on function chat.hide_message(uuid, bigint) from public, anon;
+grant execute on function chat.hide_message(uuid, bigint) to authenticated;
+
+create function chat.unhide_message(conversation_id uuid, seq bigint)
+returns void
+language sql
+set search_path = ''
+begin atomic
+select chat_private.hide_message(conversation_id, seq, false);
+end;
+comment on function chat.unhide_message(uuid, bigint) is 'Undoes hide_message.';
+revoke execute on function chat.unhide_message(uuid, bigint) from public, anon;
+grant execute on function chat.unhide_message(uuid, bigint) to authenticated;
+
+-- Triggers -------------------------------------------------------------------------------------
+
+create trigger participant_settings_count_private_change
+before insert or update on chat.participant_settings
+for each row execute function chat_private.count_private_change();
+
+create trigger participant_settings_announce_private_change
+after insert or update on chat.participant_settings
+for each row execute function chat_private.announce_private_change();
+
+-- Policies -------------------------------------------------------------------------------------
+
+-- Policies on chat.messages narrow the inner query to what the caller can read.
+create policy "participants can read earlier texts where the tenant lets them"
+on chat.message_revisions for select
+to authenticated
+using (
+    conversation_id = any (array(select chat_private.conversation_ids_for_revisions()))
+    and exists (
+        select
+        from chat.messages as m
+        where
+            m.conversation_id = message_revisions.conversation_id
+            and m.seq = message_revisions.message_seq
+            and m.deleted_at is null
+    )
+);
