@@ -22,7 +22,6 @@ create table chat.settings (
     attachment_max_bytes bigint not null default 10485760,
     attachment_mime_types text [] not null
     default '{image/jpeg,image/png,image/gif,image/webp}',
-    search_language regconfig not null default 'pg_catalog.simple',
     constraint settings_who_may_start_check check (
         who_may_start in ('members', 'contacts', 'moderators')
     ),
@@ -63,7 +62,7 @@ grant select on chat.settings to authenticated;
 grant update (
     who_may_start, who_may_open_subjects, max_participants, fan_out_limit, message_max_length,
     edit_window, revisions_visible_to, sends_per_minute, pins_per_conversation,
-    attachments_per_message, attachment_max_bytes, attachment_mime_types, search_language
+    attachments_per_message, attachment_max_bytes, attachment_mime_types
 ) on chat.settings to authenticated;
 grant select, update on chat.settings to service_role;
 

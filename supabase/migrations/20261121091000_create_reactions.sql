@@ -110,16 +110,15 @@ $$;
 revoke execute on function chat_private.lock_as_participant(uuid)
 from public, anon, authenticated;
 
--- Reacting, voting and pinning are writing: whoever is silenced, blocked or banned does none of it.
--- But slow mode is between messages, which these are not.
+-- Reacting, voting and pinning are writing: whoever is silenced, blocked or banned does none of it,
+-- nor anybody in a closed conversation. Slow mode and rate limits are for messages.
 create function chat_private.check_may_respond(participant chat.participants)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-    participant.last_sent_at := null;
-    perform chat_private.check_may_send(
+    perform chat_private.check_may_write(
         chat_private.lock_conversation(participant.conversation_id), participant
     );
 end;
