@@ -155,7 +155,7 @@ comment on column chat.participant_settings.rev is
     'Counts the changes of what is private to this participant here, for their other devices.';
 comment on column chat.participant_settings.muted_until is '''infinity'' mutes for good.';
 alter table chat.participant_settings enable row level security;
-grant select, delete on chat.participant_settings to authenticated;
+grant select on chat.participant_settings to authenticated;
 grant insert (conversation_id, user_id, muted_until, is_pinned, is_archived),
 update (muted_until, is_pinned, is_archived)
 on chat.participant_settings to authenticated;
@@ -302,11 +302,6 @@ with check (
     user_id = (select auth.uid())
     and conversation_id = any (array(select chat_private.conversation_ids_for_member()))
 );
-
-create policy "participants can drop their own settings"
-on chat.participant_settings for delete
-to authenticated
-using (user_id = (select auth.uid()));
 
 -- Policies on chat.participants narrow the inner query to the caller's own conversations.
 create policy "users can read their own profile and those they talk to"

@@ -219,7 +219,9 @@ begin
     end if;
     if new.thread_root_seq is not null then
         update chat.messages as m
-        set thread_count = m.thread_count + 1
+        set thread_count = m.thread_count + 1,
+            rev = new.rev,
+            is_changed = true
         where m.conversation_id = new.conversation_id and m.seq = new.thread_root_seq;
     end if;
     return new;

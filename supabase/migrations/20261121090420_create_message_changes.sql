@@ -1,6 +1,7 @@
 -- Purpose: editing and deleting messages.
--- Objects: tables chat.message_revisions, chat_private.deleted_messages; functions
---          chat.edit_message, chat.delete_message, chat.hide_message, chat.unhide_message.
+-- Objects: tables chat.message_revisions, chat_private.deleted_messages,
+--          chat_private.unhidden_messages; functions chat.edit_message, chat.delete_message,
+--          chat.hide_message, chat.unhide_message.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
@@ -55,6 +56,28 @@ create table chat_private.deleted_messages (
 );
 comment on table chat_private.deleted_messages is 'Texts of messages deleted for everyone.';
 alter table chat_private.deleted_messages enable row level security;
+
+create table chat_private.unhidden_messages (
+    conversation_id uuid not null,
+    message_seq bigint not null,
+    user_id uuid not null,
+    private_rev bigint not null,
+    primary key (conversation_id, user_id, message_seq),
+    constraint unhidden_messages_message_seq_fkey foreign key (conversation_id, message_seq)
+    references chat.messages (conversation_id, seq) on delete cascade,
+    constraint unhidden_messages_user_id_fkey foreign key (conversation_id, user_id)
+    references chat.participants (conversation_id, user_id) on delete cascade
+);
+comment on table chat_private.unhidden_messages is
+    'What somebody hid and took back, with the rev of their settings then: devices that did not '
+    'have the message are sent it.';
+alter table chat_private.unhidden_messages enable row level security;
+
+-- Indexes --------------------------------------------------------------------------------------
+
+-- Serves: the foreign key to messages.
+create index unhidden_messages_message_seq_idx
+on chat_private.unhidden_messages (conversation_id, message_seq);
 
 -- Functions ------------------------------------------------------------------------------------
 
@@ -298,7 +321,9 @@ begin
     returning m.* into v_message;
     if message.thread_root_seq is not null then
         update chat.messages as m
-        set thread_count = m.thread_count - 1
+        set thread_count = m.thread_count - 1,
+            rev = v_message.rev,
+            is_changed = true
         where m.conversation_id = message.conversation_id and m.seq = message.thread_root_seq;
     end if;
     perform chat_private.broadcast_change(
@@ -419,6 +444,22 @@ begin
             p.last_read_seq
         );
     perform chat_private.touch_private(v_participant.conversation_id, v_participant.user_id);
+    if hide_message.is_hidden then
+        delete from chat_private.unhidden_messages as u
+        where
+            u.conversation_id = v_message.conversation_id
+            and u.user_id = v_participant.user_id
+            and u.message_seq = v_message.seq;
+    else
+        insert into chat_private.unhidden_messages (
+            conversation_id, message_seq, user_id, private_rev
+        )
+        select s.conversation_id, v_message.seq, s.user_id, s.rev
+        from chat.participant_settings as s
+        where
+            s.conversation_id = v_participant.conversation_id
+            and s.user_id = v_participant.user_id;
+    end if;
 end;
 $$;
 revoke execute on function chat_private.hide_message(uuid, bigint, boolean) from public, anon;

@@ -217,9 +217,15 @@ declare
     v_conversation chat.conversations;
 begin
     update chat.conversations as c
-    set participant_count = c.participant_count + case when v_is_back then 1 else -1 end,
+    set participant_count = c.participant_count + case
+            when v_is_back then 1
+            when tg_op = 'DELETE' and old.left_at is not null then 0
+            else -1
+        end,
         rev = c.rev + 1,
-        epoch = c.epoch + (not v_is_back)::integer
+        epoch = c.epoch + (not v_is_back)::integer,
+        -- Of a row that is gone, sync has nothing to show.
+        sync_from_rev = case when tg_op = 'DELETE' then c.rev + 1 else c.sync_from_rev end
     where c.id = old.conversation_id
     returning c.* into v_conversation;
     if not found then
@@ -340,7 +346,6 @@ execute function chat_private.announce_membership();
 create trigger participants_announce_deletion
 after delete on chat.participants
 for each row
-when (old.left_at is null)
 execute function chat_private.announce_membership();
 
 create trigger tenant_members_leave_tenant_conversations
