@@ -70,6 +70,7 @@ create function chat_private.decode_sync_cursor(cursor text)
 returns setof chat_private.sync_position
 language plpgsql
 stable
+rows 500
 set search_path = ''
 as $$
 begin

@@ -29,7 +29,6 @@ set search_path = ''
 as $$
 declare
     v_user_id constant uuid := auth.uid();
-    v_known chat_private.sync_position [];
     v_left integer := plan_sync.page_size;
     v_state record;
     v_step chat_private.sync_step;
@@ -40,64 +39,65 @@ begin
     if coalesce(plan_sync.page_size not between 1 and 2000, true) then
         perform chat_private.raise_error('sync_page_size_out_of_range');
     end if;
-    select array_agg(k) into v_known
-    from chat_private.decode_sync_cursor(plan_sync.cursor) as k
-    where plan_sync.conversation_id is null or k.conversation_id = plan_sync.conversation_id;
-    if plan_sync.conversation_id is not null and v_known is null then
-        perform chat_private.require_participant(plan_sync.conversation_id);
-    end if;
-
-    -- No longer the caller's, or no longer there.
-    return query
-    select
-        k.conversation_id,
-        true,
-        true,
-        false,
-        false,
-        null::bigint,
-        null::bigint [],
-        null::chat_private.sync_position
-    from unnest(v_known) as k
-    where not exists (
-        select
-        from chat.participants as p
-        where
-            p.conversation_id = k.conversation_id
-            and p.user_id = v_user_id
-            and p.left_at is null
-    );
-
     for v_state in
         select
-            c as conversation,
-            k as known,
-            c.id,
-            c.rev,
-            c.last_seq,
-            c.participant_count,
-            p.visible_from_seq,
-            coalesce(s.rev, 0) as private_rev,
+            coalesce(o.id, k.conversation_id) as id,
+            k.known,
+            o.conversation,
+            o.rev,
+            o.last_seq,
+            o.participant_count,
+            o.visible_from_seq,
+            o.private_rev,
+            -- Not the caller's any more, or not there.
+            o.id is null as is_left,
             k.conversation_id is null
-            or k.rev < c.sync_from_rev
-            or k.visible_from_seq <> p.visible_from_seq
+            or k.rev < o.sync_from_rev
+            or k.visible_from_seq <> o.visible_from_seq
             -- Ahead of the database, which then is an older copy of itself.
-            or k.rev > c.rev
-            or k.seq > c.last_seq
-            or k.private_rev > coalesce(s.rev, 0) as is_resync,
-            (k.rev, k.seq, k.private_rev) is not distinct from (c.rev, c.last_seq, coalesce(s.rev, 0))
-            as is_known
-        from chat.participants as p
-        inner join chat.conversations as c on p.conversation_id = c.id
-        left join chat.participant_settings as s
-            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
-        left join unnest(v_known) as k on p.conversation_id = k.conversation_id
-        where
-            p.user_id = v_user_id
-            and p.left_at is null
-            and (plan_sync.conversation_id is null or p.conversation_id = plan_sync.conversation_id)
-        order by c.last_activity_at desc, c.id
+            or k.rev > o.rev
+            or k.seq > o.last_seq
+            or k.private_rev > o.private_rev as is_resync,
+            (k.rev, k.seq, k.private_rev) = (o.rev, o.last_seq, o.private_rev) as is_known
+        from (
+            select
+                c as conversation,
+                c.id,
+                c.rev,
+                c.last_seq,
+                c.participant_count,
+                c.sync_from_rev,
+                c.last_activity_at,
+                p.visible_from_seq,
+                coalesce(s.rev, 0) as private_rev
+            from chat.participants as p
+            inner join chat.conversations as c on p.conversation_id = c.id
+            left join chat.participant_settings as s
+                on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+            where
+                p.user_id = v_user_id
+                and p.left_at is null
+                and (
+                    plan_sync.conversation_id is null
+                    or p.conversation_id = plan_sync.conversation_id
+                )
+        ) as o
+        full join (
+            select
+                d as known,
+                d.*
+            from chat_private.decode_sync_cursor(plan_sync.cursor) as d
+            where
+                plan_sync.conversation_id is null
+                or d.conversation_id = plan_sync.conversation_id
+        ) as k on o.id = k.conversation_id
+        order by o.last_activity_at desc nulls last, o.id
     loop
+        if v_state.is_left then
+            v_step := row(v_state.id, true, true, false, false, null, null, null);
+            return next v_step;
+            continue;
+        end if;
         if v_left <= 0 or (v_state.is_known and not v_state.is_resync) then
             v_step := row(
                 v_state.id,
@@ -139,6 +139,9 @@ begin
         end if;
         return next v_step;
     end loop;
+    if not found and plan_sync.conversation_id is not null then
+        perform chat_private.raise_error('conversation_not_found');
+    end if;
 end;
 $$;
 revoke execute on function chat_private.plan_sync(text, uuid, integer) from public, anon;
