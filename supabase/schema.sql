@@ -178,7 +178,7 @@ COMMENT ON COLUMN chat.participants.visible_from_seq IS 'The first message they 
 
 COMMENT ON COLUMN chat.participants.last_read_seq IS 'Watermark: everything up to here is read. Moved by mark_read.';
 
-COMMENT ON COLUMN chat.participants.read_count IS 'Of conversations.message_count, how many are not unread for this participant: read, their own, or gone. What is left is exactly their unread count.';
+COMMENT ON COLUMN chat.participants.read_count IS 'Of conversations.message_count, how many are not unread for this participant: read, their own, or gone. What is left, with participant_settings.unread_adjustment, is exactly their unread count. All can see this one, so it follows last_read_seq alone.';
 
 COMMENT ON COLUMN chat.participants.silenced_until IS 'Until then they may read but not write; set by owners, admins and moderators.';
 
@@ -249,6 +249,13 @@ begin
         last_delivered_seq = excluded.last_delivered_seq,
         read_count = excluded.read_count,
         silenced_until = p.silenced_until;
+    -- Whoever comes back has nothing unread.
+    update chat.participant_settings as s
+    set unread_from_seq = null
+    where
+        s.conversation_id = v_conversation.id
+        and s.user_id = any (v_user_ids)
+        and (s.unread_from_seq is not null or s.unread_adjustment <> 0);
     return query
     select p.*
     from chat.participants as p
@@ -422,15 +429,18 @@ begin
             p.user_id,
             'unread_count' as counter,
             c.message_count - p.read_count as counted,
-            c.message_count - chat_private.read_count_at(
-                c,
-                p.user_id,
-                coalesce(s.unread_from_seq - 1, p.last_read_seq)
-            ) as actual
+            c.message_count - chat_private.read_count_at(c, p.user_id, p.last_read_seq) as actual
         from conversations as c
         inner join chat.participants as p on c.id = p.conversation_id
-        left join chat.participant_settings as s
-            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        union all
+        select
+            s.conversation_id,
+            s.user_id,
+            'unread_adjustment',
+            s.unread_adjustment,
+            chat_private.unread_adjustment(s)
+        from conversations as c
+        inner join chat.participant_settings as s on c.id = s.conversation_id
         union all
         select
             c.id,
@@ -849,22 +859,6 @@ begin
     if not found then
         return;
     end if;
-    update chat.participants as p
-    set read_count = p.read_count + case when hide_message.is_hidden then 1 else -1 end
-    where
-        p.conversation_id = v_participant.conversation_id
-        and p.user_id = v_participant.user_id
-        and v_message.kind <> 'system'
-        and v_message.deleted_at is null
-        and v_message.sender_id is distinct from v_participant.user_id
-        and v_message.seq > coalesce(
-            (
-                select s.unread_from_seq - 1
-                from chat.participant_settings as s
-                where s.conversation_id = p.conversation_id and s.user_id = p.user_id
-            ),
-            p.last_read_seq
-        );
     perform chat_private.touch_private(v_participant.conversation_id, v_participant.user_id);
     if hide_message.is_hidden then
         delete from chat_private.unhidden_messages as u
@@ -1007,16 +1001,10 @@ begin
     if mark_unread.seq > v_participant.last_read_seq then
         return v_participant;
     end if;
-    perform chat_private.touch_private(v_conversation.id, v_participant.user_id);
-    update chat.participant_settings as s
-    set unread_from_seq = mark_unread.seq
-    where s.conversation_id = v_conversation.id and s.user_id = v_participant.user_id;
-    update chat.participants as p
-    set read_count = chat_private.read_count_at(
-        v_conversation, v_participant.user_id, mark_unread.seq - 1
-    )
-    where p.conversation_id = v_conversation.id and p.user_id = v_participant.user_id
-    returning p.* into v_participant;
+    insert into chat.participant_settings as s (conversation_id, user_id, unread_from_seq)
+    values (v_conversation.id, v_participant.user_id, mark_unread.seq)
+    on conflict on constraint participant_settings_pkey do update
+    set unread_from_seq = excluded.unread_from_seq;
     return v_participant;
 end;
 $$;
@@ -2506,7 +2494,7 @@ CREATE FUNCTION chat_private.encode_sync_position("position" chat_private.sync_p
     SET search_path TO ''
     RETURN (translate("left"(encode(uuid_send(("position").conversation_id), 'base64'::text), 22), '+/'::text, '-_'::text) || concat_ws('~'::text, ("position").rev, ("position").seq, ("position").private_rev, ("position").visible_from_seq));
 
-CREATE FUNCTION chat_private.expired_unread(conversation_id uuid, user_id uuid) RETURNS bigint
+CREATE FUNCTION chat_private.expired_unread(conversation_id uuid, user_id uuid DEFAULT NULL::uuid) RETURNS bigint
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
     AS $$
@@ -2520,19 +2508,26 @@ begin
             on p.conversation_id = s.conversation_id and p.user_id = s.user_id
         where
             p.conversation_id = expired_unread.conversation_id
-            and p.user_id = expired_unread.user_id
-            and m.seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
+            and p.user_id = coalesce(expired_unread.user_id, auth.uid())
+            and m.seq > case
+                when expired_unread.user_id is null
+                    then coalesce(s.unread_from_seq - 1, p.last_read_seq)
+                else p.last_read_seq
+            end
             and m.expires_at <= chat_private.now()
             and m.kind <> 'system'
             and m.sender_id is distinct from p.user_id
             and m.deleted_at is null
-            and not exists (
-                select
-                from chat.hidden_messages as h
-                where
-                    h.conversation_id = m.conversation_id
-                    and h.message_seq = m.seq
-                    and h.user_id = p.user_id
+            and (
+                expired_unread.user_id is not null
+                or not exists (
+                    select
+                    from chat.hidden_messages as h
+                    where
+                        h.conversation_id = m.conversation_id
+                        and h.message_seq = m.seq
+                        and h.user_id = p.user_id
+                )
             )
     );
 end;
@@ -2692,6 +2687,7 @@ CREATE TABLE chat.participant_settings (
     is_pinned boolean DEFAULT false NOT NULL,
     is_archived boolean DEFAULT false NOT NULL,
     unread_from_seq bigint,
+    unread_adjustment bigint DEFAULT 0 NOT NULL,
     rev bigint DEFAULT 0 NOT NULL
 );
 
@@ -2700,6 +2696,8 @@ COMMENT ON TABLE chat.participant_settings IS 'How one participant keeps a conve
 COMMENT ON COLUMN chat.participant_settings.muted_until IS '''infinity'' mutes for good.';
 
 COMMENT ON COLUMN chat.participant_settings.unread_from_seq IS 'Marked unread from this message on, though it was read. Set by mark_unread.';
+
+COMMENT ON COLUMN chat.participant_settings.unread_adjustment IS 'What the marks that only this participant knows of, unread_from_seq and hidden messages, add to or take from their unread count.';
 
 COMMENT ON COLUMN chat.participant_settings.rev IS 'Counts the changes of what is private to this participant here, for their other devices.';
 
@@ -2805,9 +2803,9 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
     p.party,
     p.joined_at,
     p.last_read_seq,
-    ((c.message_count - p.read_count) -
+    (((c.message_count - p.read_count) + COALESCE(s.unread_adjustment, (0)::bigint)) -
         CASE
-            WHEN (c.expires_from <= ( SELECT chat_private.now() AS now)) THEN chat_private.expired_unread(c.id, p.user_id)
+            WHEN (c.expires_from <= ( SELECT chat_private.now() AS now)) THEN chat_private.expired_unread(c.id)
             ELSE (0)::bigint
         END) AS unread_count,
     COALESCE((s.muted_until > ( SELECT chat_private.now() AS now)), false) AS is_muted,
@@ -3452,11 +3450,14 @@ begin
             array_agg('user:' || p.user_id),
             array_agg(
                 v_payload || jsonb_build_object(
-                    'unread_count', conversation.message_count - p.read_count
+                    'unread_count',
+                    conversation.message_count - p.read_count + coalesce(s.unread_adjustment, 0)
                 )
             )
         into v_topics, v_payloads
         from chat.participants as p
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
         where p.conversation_id = conversation.id and p.left_at is null;
     end if;
     if reach = 'all' then
@@ -3528,7 +3529,6 @@ begin
         message.metadata,
         bury_message.deleted_by
     );
-    perform chat_private.count_gone(message, 1);
     v_conversation := chat_private.touch_message(message.conversation_id, message.seq);
     update chat.messages as m
     set body = null,
@@ -3536,6 +3536,7 @@ begin
         deleted_at = chat_private.now()
     where m.conversation_id = message.conversation_id and m.seq = message.seq
     returning m.* into v_message;
+    perform chat_private.count_gone(message, 1);
     if message.thread_root_seq is not null then
         update chat.messages as m
         set thread_count = m.thread_count - 1,
@@ -3973,32 +3974,34 @@ begin
     where
         p.conversation_id = message.conversation_id
         and p.user_id is distinct from message.sender_id
-        and message.seq > coalesce(
-            (
-                select s.unread_from_seq - 1
-                from chat.participant_settings as s
-                where s.conversation_id = p.conversation_id and s.user_id = p.user_id
-            ),
-            p.last_read_seq
-        )
-        -- Counted when they hid it.
-        and not exists (
-            select
-            from chat.hidden_messages as h
-            where
-                h.conversation_id = message.conversation_id
-                and h.message_seq = message.seq
-                and h.user_id = p.user_id
+        and message.seq > p.last_read_seq;
+    -- Each update counts anew.
+    update chat.participant_settings as s
+    set unread_from_seq = s.unread_from_seq
+    where
+        s.conversation_id = message.conversation_id
+        and s.user_id is distinct from message.sender_id
+        and (
+            s.unread_from_seq <= message.seq
+            or exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = s.conversation_id
+                    and h.message_seq = message.seq
+                    and h.user_id = s.user_id
+            )
         );
 end;
 $$;
 
 CREATE FUNCTION chat_private.count_private_change() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 begin
     new.rev := case when tg_op = 'INSERT' then 1 else old.rev + 1 end;
+    new.unread_adjustment := chat_private.unread_adjustment(new);
     return new;
 end;
 $$;
@@ -4598,7 +4601,6 @@ declare
     v_read_to bigint;
     v_read_seq bigint;
     v_delivered_seq bigint;
-    v_was_unread boolean := false;
 begin
     perform chat_private.require_participant(move_watermarks.conversation_id);
     -- The conversation first, as in every write: two devices of one user cannot deadlock.
@@ -4617,35 +4619,27 @@ begin
                 then least(move_watermarks.delivered_to, v_conversation.last_seq)
         end
     );
-    if v_read_to is not null then
-        -- What was marked unread is read again, up to where the caller says.
-        update chat.participant_settings as s
-        set unread_from_seq = case when v_read_to < v_read_seq then v_read_to + 1 end
-        where
-            s.conversation_id = v_conversation.id
-            and s.user_id = v_participant.user_id
-            and s.unread_from_seq <= v_read_to;
-        v_was_unread := found;
-    end if;
-    if v_read_seq > v_participant.last_read_seq or v_was_unread then
+    if v_read_seq > v_participant.last_read_seq then
         update chat.participants as p
         set last_read_seq = v_read_seq,
             last_delivered_seq = v_delivered_seq,
             read_count = chat_private.read_count_at(
-                v_conversation,
-                v_participant.user_id,
-                coalesce(
-                    (
-                        select s.unread_from_seq - 1
-                        from chat.participant_settings as s
-                        where
-                            s.conversation_id = v_conversation.id
-                            and s.user_id = v_participant.user_id
-                    ),
-                    v_read_seq
-                )
+                v_conversation, v_participant.user_id, v_read_seq
             )
         where p.conversation_id = v_conversation.id and p.user_id = v_participant.user_id;
+    end if;
+    if v_read_to is not null then
+        -- What was marked unread is read again, up to where the caller says; each update counts anew
+        -- what the watermark has passed.
+        update chat.participant_settings as s
+        set unread_from_seq = case
+            when s.unread_from_seq > v_read_to then s.unread_from_seq
+            when v_read_to < v_read_seq then v_read_to + 1
+        end
+        where
+            s.conversation_id = v_conversation.id
+            and s.user_id = v_participant.user_id
+            and (s.unread_from_seq is not null or s.unread_adjustment <> 0);
     end if;
     if (v_read_seq, v_delivered_seq)
         is not distinct from (v_participant.last_read_seq, v_participant.last_delivered_seq)
@@ -4850,14 +4844,6 @@ begin
             and m.kind <> 'system'
             and m.sender_id is distinct from read_count_at.user_id
             and m.deleted_at is null
-            and not exists (
-                select
-                from chat.hidden_messages as h
-                where
-                    h.conversation_id = m.conversation_id
-                    and h.message_seq = m.seq
-                    and h.user_id = read_count_at.user_id
-            )
     );
 end;
 $$;
@@ -5707,6 +5693,50 @@ begin
     values (touch_private.conversation_id, touch_private.user_id)
     on conflict on constraint participant_settings_pkey do update
     set rev = s.rev + 1;
+end;
+$$;
+
+CREATE FUNCTION chat_private.unread_adjustment(settings chat.participant_settings) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_last_read_seq constant bigint := (
+        select p.last_read_seq
+        from chat.participants as p
+        where p.conversation_id = settings.conversation_id and p.user_id = settings.user_id
+    );
+begin
+    return (
+        select count(*)
+        from chat.messages as m
+        where
+            m.conversation_id = settings.conversation_id
+            and m.seq between settings.unread_from_seq and v_last_read_seq
+            and m.kind <> 'system'
+            and m.sender_id is distinct from settings.user_id
+            and m.deleted_at is null
+            and not exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = m.conversation_id
+                    and h.message_seq = m.seq
+                    and h.user_id = settings.user_id
+            )
+    ) - (
+        select count(*)
+        from chat.hidden_messages as h
+        inner join chat.messages as m
+            on h.conversation_id = m.conversation_id and h.message_seq = m.seq
+        where
+            h.conversation_id = settings.conversation_id
+            and h.user_id = settings.user_id
+            and m.seq > v_last_read_seq
+            and m.kind <> 'system'
+            and m.sender_id is distinct from settings.user_id
+            and m.deleted_at is null
+    );
 end;
 $$;
 
@@ -7291,6 +7321,8 @@ GRANT ALL ON FUNCTION chat_private.tenant_ids_for_moderator() TO authenticated;
 REVOKE ALL ON FUNCTION chat_private.touch_message(conversation_id uuid, seq bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.touch_private(conversation_id uuid, user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.unread_adjustment(settings chat.participant_settings) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) TO authenticated;

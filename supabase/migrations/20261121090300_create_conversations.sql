@@ -129,7 +129,8 @@ comment on column chat.participants.last_read_seq is
     'Watermark: everything up to here is read. Moved by mark_read.';
 comment on column chat.participants.read_count is
     'Of conversations.message_count, how many are not unread for this participant: read, their '
-    'own, or gone. What is left is exactly their unread count.';
+    'own, or gone. What is left, with participant_settings.unread_adjustment, is exactly their '
+    'unread count. All can see this one, so it follows last_read_seq alone.';
 alter table chat.participants enable row level security;
 grant select on chat.participants to authenticated, service_role;
 
@@ -140,6 +141,7 @@ create table chat.participant_settings (
     is_pinned boolean not null default false,
     is_archived boolean not null default false,
     unread_from_seq bigint,
+    unread_adjustment bigint not null default 0,
     rev bigint not null default 0,
     primary key (conversation_id, user_id),
     constraint participant_settings_conversation_id_user_id_fkey
@@ -151,6 +153,9 @@ comment on table chat.participant_settings is
     'nobody learns that you muted them. No row means the defaults.';
 comment on column chat.participant_settings.unread_from_seq is
     'Marked unread from this message on, though it was read. Set by mark_unread.';
+comment on column chat.participant_settings.unread_adjustment is
+    'What the marks that only this participant knows of, unread_from_seq and hidden messages, add to '
+    'or take from their unread count.';
 comment on column chat.participant_settings.rev is
     'Counts the changes of what is private to this participant here, for their other devices.';
 comment on column chat.participant_settings.muted_until is '''infinity'' mutes for good.';

@@ -406,8 +406,9 @@ grant execute on function chat.send_message(uuid, text, uuid, text, jsonb, bigin
 to authenticated;
 
 -- Security definer: the policy of messages hides what has expired, from counting too. Tells a
--- participant how many of a participant's unread messages can no longer be read.
-create function chat_private.expired_unread(conversation_id uuid, user_id uuid)
+-- participant how many unread messages can no longer be read: of their own; or, given a user_id, of
+-- somebody's by their watermark, which is all that others know.
+create function chat_private.expired_unread(conversation_id uuid, user_id uuid default null)
 returns bigint
 language plpgsql
 stable
@@ -424,19 +425,26 @@ begin
             on p.conversation_id = s.conversation_id and p.user_id = s.user_id
         where
             p.conversation_id = expired_unread.conversation_id
-            and p.user_id = expired_unread.user_id
-            and m.seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
+            and p.user_id = coalesce(expired_unread.user_id, auth.uid())
+            and m.seq > case
+                when expired_unread.user_id is null
+                    then coalesce(s.unread_from_seq - 1, p.last_read_seq)
+                else p.last_read_seq
+            end
             and m.expires_at <= chat_private.now()
             and m.kind <> 'system'
             and m.sender_id is distinct from p.user_id
             and m.deleted_at is null
-            and not exists (
-                select
-                from chat.hidden_messages as h
-                where
-                    h.conversation_id = m.conversation_id
-                    and h.message_seq = m.seq
-                    and h.user_id = p.user_id
+            and (
+                expired_unread.user_id is not null
+                or not exists (
+                    select
+                    from chat.hidden_messages as h
+                    where
+                        h.conversation_id = m.conversation_id
+                        and h.message_seq = m.seq
+                        and h.user_id = p.user_id
+                )
             )
     );
 end;

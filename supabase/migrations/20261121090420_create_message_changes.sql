@@ -126,13 +126,66 @@ $$;
 revoke execute on function chat_private.touch_private(uuid, uuid)
 from public, anon, authenticated;
 
+-- How a participant's private marks change their unread count: messages marked unread that the
+-- watermark has passed count again, hidden ones that it has not passed do not.
+create function chat_private.unread_adjustment(settings chat.participant_settings)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    v_last_read_seq constant bigint := (
+        select p.last_read_seq
+        from chat.participants as p
+        where p.conversation_id = settings.conversation_id and p.user_id = settings.user_id
+    );
+begin
+    return (
+        select count(*)
+        from chat.messages as m
+        where
+            m.conversation_id = settings.conversation_id
+            and m.seq between settings.unread_from_seq and v_last_read_seq
+            and m.kind <> 'system'
+            and m.sender_id is distinct from settings.user_id
+            and m.deleted_at is null
+            and not exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = m.conversation_id
+                    and h.message_seq = m.seq
+                    and h.user_id = settings.user_id
+            )
+    ) - (
+        select count(*)
+        from chat.hidden_messages as h
+        inner join chat.messages as m
+            on h.conversation_id = m.conversation_id and h.message_seq = m.seq
+        where
+            h.conversation_id = settings.conversation_id
+            and h.user_id = settings.user_id
+            and m.seq > v_last_read_seq
+            and m.kind <> 'system'
+            and m.sender_id is distinct from settings.user_id
+            and m.deleted_at is null
+    );
+end;
+$$;
+revoke execute on function chat_private.unread_adjustment(chat.participant_settings)
+from public, anon, authenticated;
+
+-- Security definer: a client that changes its settings must not count by what it can read.
 create function chat_private.count_private_change()
 returns trigger
 language plpgsql
+security definer
 set search_path = ''
 as $$
 begin
     new.rev := case when tg_op = 'INSERT' then 1 else old.rev + 1 end;
+    new.unread_adjustment := chat_private.unread_adjustment(new);
     return new;
 end;
 $$;
@@ -159,8 +212,8 @@ $$;
 revoke execute on function chat_private.announce_private_change()
 from public, anon, authenticated;
 
--- Messages of others that these participants had not read are gone: they are not unread any more.
--- The caller has locked the conversation.
+-- A message is gone: whoever had not read it has nothing to read, and private marks on it count no
+-- more. The caller has locked the conversation and marked the message as deleted.
 create function chat_private.count_gone(message chat.messages, number integer)
 returns void
 language plpgsql
@@ -175,22 +228,23 @@ begin
     where
         p.conversation_id = message.conversation_id
         and p.user_id is distinct from message.sender_id
-        and message.seq > coalesce(
-            (
-                select s.unread_from_seq - 1
-                from chat.participant_settings as s
-                where s.conversation_id = p.conversation_id and s.user_id = p.user_id
-            ),
-            p.last_read_seq
-        )
-        -- Counted when they hid it.
-        and not exists (
-            select
-            from chat.hidden_messages as h
-            where
-                h.conversation_id = message.conversation_id
-                and h.message_seq = message.seq
-                and h.user_id = p.user_id
+        and message.seq > p.last_read_seq;
+    -- Each update counts anew.
+    update chat.participant_settings as s
+    set unread_from_seq = s.unread_from_seq
+    where
+        s.conversation_id = message.conversation_id
+        and s.user_id is distinct from message.sender_id
+        and (
+            s.unread_from_seq <= message.seq
+            or exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = s.conversation_id
+                    and h.message_seq = message.seq
+                    and h.user_id = s.user_id
+            )
         );
 end;
 $$;
@@ -311,7 +365,6 @@ begin
         message.metadata,
         bury_message.deleted_by
     );
-    perform chat_private.count_gone(message, 1);
     v_conversation := chat_private.touch_message(message.conversation_id, message.seq);
     update chat.messages as m
     set body = null,
@@ -319,6 +372,7 @@ begin
         deleted_at = chat_private.now()
     where m.conversation_id = message.conversation_id and m.seq = message.seq
     returning m.* into v_message;
+    perform chat_private.count_gone(message, 1);
     if message.thread_root_seq is not null then
         update chat.messages as m
         set thread_count = m.thread_count - 1,
@@ -390,8 +444,8 @@ comment on function chat.delete_message(uuid, bigint) is
 revoke execute on function chat.delete_message(uuid, bigint) from public, anon;
 grant execute on function chat.delete_message(uuid, bigint) to authenticated;
 
--- Security definer: writes a table its caller may only read, and their counter. Touches what is
--- the caller's own alone.
+-- Security definer: writes a table its caller may only read. Touches what is the caller's own
+-- alone.
 create function chat_private.hide_message(conversation_id uuid, seq bigint, is_hidden boolean)
 returns void
 language plpgsql
@@ -427,22 +481,6 @@ begin
     if not found then
         return;
     end if;
-    update chat.participants as p
-    set read_count = p.read_count + case when hide_message.is_hidden then 1 else -1 end
-    where
-        p.conversation_id = v_participant.conversation_id
-        and p.user_id = v_participant.user_id
-        and v_message.kind <> 'system'
-        and v_message.deleted_at is null
-        and v_message.sender_id is distinct from v_participant.user_id
-        and v_message.seq > coalesce(
-            (
-                select s.unread_from_seq - 1
-                from chat.participant_settings as s
-                where s.conversation_id = p.conversation_id and s.user_id = p.user_id
-            ),
-            p.last_read_seq
-        );
     perform chat_private.touch_private(v_participant.conversation_id, v_participant.user_id);
     if hide_message.is_hidden then
         delete from chat_private.unhidden_messages as u

@@ -79,11 +79,14 @@ begin
             array_agg('user:' || p.user_id),
             array_agg(
                 v_payload || jsonb_build_object(
-                    'unread_count', conversation.message_count - p.read_count
+                    'unread_count',
+                    conversation.message_count - p.read_count + coalesce(s.unread_adjustment, 0)
                 )
             )
         into v_topics, v_payloads
         from chat.participants as p
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
         where p.conversation_id = conversation.id and p.left_at is null;
     end if;
     if reach = 'all' then

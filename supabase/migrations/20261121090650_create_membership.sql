@@ -138,6 +138,13 @@ begin
         last_delivered_seq = excluded.last_delivered_seq,
         read_count = excluded.read_count,
         silenced_until = p.silenced_until;
+    -- Whoever comes back has nothing unread.
+    update chat.participant_settings as s
+    set unread_from_seq = null
+    where
+        s.conversation_id = v_conversation.id
+        and s.user_id = any (v_user_ids)
+        and (s.unread_from_seq is not null or s.unread_adjustment <> 0);
     return query
     select p.*
     from chat.participants as p

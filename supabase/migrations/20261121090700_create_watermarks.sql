@@ -35,7 +35,8 @@ on chat.receipts (conversation_id, user_id, last_delivered_seq, moved_at);
 -- Functions ------------------------------------------------------------------------------------
 
 -- Of a conversation's messages by people, those that are not unread for this participant when
--- they have read up to this seq. Counts what is left unread: nothing, in the usual case.
+-- they have read up to this seq, whatever they marked or hid. Counts what is left unread: nothing,
+-- in the usual case.
 create function chat_private.read_count_at(
     conversation chat.conversations,
     user_id uuid,
@@ -59,14 +60,6 @@ begin
             and m.kind <> 'system'
             and m.sender_id is distinct from read_count_at.user_id
             and m.deleted_at is null
-            and not exists (
-                select
-                from chat.hidden_messages as h
-                where
-                    h.conversation_id = m.conversation_id
-                    and h.message_seq = m.seq
-                    and h.user_id = read_count_at.user_id
-            )
     );
 end;
 $$;
@@ -90,7 +83,6 @@ declare
     v_read_to bigint;
     v_read_seq bigint;
     v_delivered_seq bigint;
-    v_was_unread boolean := false;
 begin
     perform chat_private.require_participant(move_watermarks.conversation_id);
     -- The conversation first, as in every write: two devices of one user cannot deadlock.
@@ -109,35 +101,27 @@ begin
                 then least(move_watermarks.delivered_to, v_conversation.last_seq)
         end
     );
-    if v_read_to is not null then
-        -- What was marked unread is read again, up to where the caller says.
-        update chat.participant_settings as s
-        set unread_from_seq = case when v_read_to < v_read_seq then v_read_to + 1 end
-        where
-            s.conversation_id = v_conversation.id
-            and s.user_id = v_participant.user_id
-            and s.unread_from_seq <= v_read_to;
-        v_was_unread := found;
-    end if;
-    if v_read_seq > v_participant.last_read_seq or v_was_unread then
+    if v_read_seq > v_participant.last_read_seq then
         update chat.participants as p
         set last_read_seq = v_read_seq,
             last_delivered_seq = v_delivered_seq,
             read_count = chat_private.read_count_at(
-                v_conversation,
-                v_participant.user_id,
-                coalesce(
-                    (
-                        select s.unread_from_seq - 1
-                        from chat.participant_settings as s
-                        where
-                            s.conversation_id = v_conversation.id
-                            and s.user_id = v_participant.user_id
-                    ),
-                    v_read_seq
-                )
+                v_conversation, v_participant.user_id, v_read_seq
             )
         where p.conversation_id = v_conversation.id and p.user_id = v_participant.user_id;
+    end if;
+    if v_read_to is not null then
+        -- What was marked unread is read again, up to where the caller says; each update counts anew
+        -- what the watermark has passed.
+        update chat.participant_settings as s
+        set unread_from_seq = case
+            when s.unread_from_seq > v_read_to then s.unread_from_seq
+            when v_read_to < v_read_seq then v_read_to + 1
+        end
+        where
+            s.conversation_id = v_conversation.id
+            and s.user_id = v_participant.user_id
+            and (s.unread_from_seq is not null or s.unread_adjustment <> 0);
     end if;
     if (v_read_seq, v_delivered_seq)
         is not distinct from (v_participant.last_read_seq, v_participant.last_delivered_seq)
@@ -240,8 +224,8 @@ comment on function chat.mark_delivered(uuid, bigint) is
 revoke execute on function chat.mark_delivered(uuid, bigint) from public, anon;
 grant execute on function chat.mark_delivered(uuid, bigint) to authenticated;
 
--- Security definer: writes a counter its caller may only read. Touches what is the caller's own;
--- the others' receipts stay: who has read a message has read it.
+-- Security definer: writes what its caller may only read. Touches what is the caller's own and
+-- known to nobody else; their receipt stays: who has read a message has read it.
 create function chat_private.mark_unread(conversation_id uuid, seq bigint)
 returns chat.participants
 language plpgsql
@@ -259,16 +243,10 @@ begin
     if mark_unread.seq > v_participant.last_read_seq then
         return v_participant;
     end if;
-    perform chat_private.touch_private(v_conversation.id, v_participant.user_id);
-    update chat.participant_settings as s
-    set unread_from_seq = mark_unread.seq
-    where s.conversation_id = v_conversation.id and s.user_id = v_participant.user_id;
-    update chat.participants as p
-    set read_count = chat_private.read_count_at(
-        v_conversation, v_participant.user_id, mark_unread.seq - 1
-    )
-    where p.conversation_id = v_conversation.id and p.user_id = v_participant.user_id
-    returning p.* into v_participant;
+    insert into chat.participant_settings as s (conversation_id, user_id, unread_from_seq)
+    values (v_conversation.id, v_participant.user_id, mark_unread.seq)
+    on conflict on constraint participant_settings_pkey do update
+    set unread_from_seq = excluded.unread_from_seq;
     return v_participant;
 end;
 $$;

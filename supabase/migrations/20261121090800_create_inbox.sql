@@ -29,9 +29,8 @@ select
     p.party,
     p.joined_at,
     p.last_read_seq,
-    c.message_count - p.read_count - case
-        when c.expires_from <= (select chat_private.now())
-            then chat_private.expired_unread(c.id, p.user_id)
+    c.message_count - p.read_count + coalesce(s.unread_adjustment, 0) - case
+        when c.expires_from <= (select chat_private.now()) then chat_private.expired_unread(c.id)
         else 0
     end as unread_count,
     coalesce(s.muted_until > (select chat_private.now()), false) as is_muted,

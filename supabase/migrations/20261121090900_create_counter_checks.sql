@@ -30,15 +30,18 @@ begin
             p.user_id,
             'unread_count' as counter,
             c.message_count - p.read_count as counted,
-            c.message_count - chat_private.read_count_at(
-                c,
-                p.user_id,
-                coalesce(s.unread_from_seq - 1, p.last_read_seq)
-            ) as actual
+            c.message_count - chat_private.read_count_at(c, p.user_id, p.last_read_seq) as actual
         from conversations as c
         inner join chat.participants as p on c.id = p.conversation_id
-        left join chat.participant_settings as s
-            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        union all
+        select
+            s.conversation_id,
+            s.user_id,
+            'unread_adjustment',
+            s.unread_adjustment,
+            chat_private.unread_adjustment(s)
+        from conversations as c
+        inner join chat.participant_settings as s on c.id = s.conversation_id
         union all
         select
             c.id,

@@ -131,3 +131,34 @@ def test_reading_needs_a_user(group):
     ):
         connection.execute("select chat.mark_read(%s)", (room,))
     assert refused.value.sqlstate == "42501"
+
+
+def test_private_marks_show_in_nothing_that_others_can_read(group):
+    """Marked unread, hidden and taken back: the counters that all can see do not move."""
+    database, (alice, bob, _), room = group
+    seen = (
+        "select jsonb_agg(p order by p.user_id), (select jsonb_agg(c) from chat.conversations as c)"
+        " from chat.participants as p"
+    )
+    with database.acting(alice) as others:
+        for _ in range(4):
+            send(others, room)
+        with database.acting(bob) as connection:
+            connection.execute("select chat.mark_read(%s, 2)", (room,))
+            before = others.execute(seen).fetchone()
+            for step, count in (
+                ("mark_unread(%s, 1)", 4),
+                ("hide_message(%s, 2)", 3),
+                ("hide_message(%s, 4)", 2),
+                ("unhide_message(%s, 4)", 3),
+            ):
+                connection.execute(f"select chat.{step}", (room,))
+                assert unread(database, bob, room) == count
+                assert others.execute(seen).fetchone() == before
+                assert (
+                    database.owner.execute("select * from chat.check_counters()").fetchall() == []
+                )
+        # What goes for everyone goes from there too.
+        others.execute("select chat.delete_message(%s, 1)", (room,))
+        assert unread(database, bob, room) == 2
+        assert database.owner.execute("select * from chat.check_counters()").fetchall() == []
