@@ -10,6 +10,7 @@ The project is the folder that has ``supabase/``: pytest's root, or the ini opti
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,14 +20,17 @@ import httpx
 import psycopg
 import pytest
 
-from .testing import Database, Stack, Template, User, sign_in, sign_up, start_stack
+from .testing import Database, Stack, User, clone, make_template, sign_in, sign_up, start_stack
+from .testing.stacks import RUNNING
 
 __all__ = ["as_user", "database", "database_template", "sql_as", "stack", "supabase_workdir"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The plugin's options."""
-    parser.addini("supabase_workdir", "folder that has supabase/, relative to the root", default=".")
+    parser.addini(
+        "supabase_workdir", "folder that has supabase/, relative to the root", default="."
+    )
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +41,12 @@ def supabase_workdir(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(supabase_workdir: Path) -> Iterator[Stack]:
-    """One stack, migrated and seeded, for all tests of a process; its data is thrown away."""
-    running = start_stack(supabase_workdir, "--ephemeral")
+    """One stack, migrated and seeded, for all tests of a process; its data is thrown away.
+
+    Under ``python -m parley_stack test`` the one which that started.
+    """
+    given = os.environ.get(RUNNING)
+    running = Stack.of(given) if given else start_stack(supabase_workdir, "--ephemeral")
     try:
         yield running
     finally:
@@ -46,15 +54,17 @@ def stack(supabase_workdir: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def database_template(stack: Stack, supabase_workdir: Path) -> Template:
-    """What ``database`` is cloned from: the migrations, no seeds."""
-    return Template.make(stack, supabase_workdir)
+def database_template(stack: Stack, supabase_workdir: Path) -> str:
+    """Name of what ``database`` is cloned from: the migrations, no seeds."""
+    name = f"template_{uuid.uuid4().hex[:16]}"
+    make_template(stack, supabase_workdir, name)
+    return name
 
 
 @pytest.fixture
-def database(database_template: Template) -> Iterator[Database]:
+def database(stack: Stack, database_template: str) -> Iterator[Database]:
     """A database of the test's own; the API does not serve it."""
-    with database_template.clone() as made:
+    with clone(stack, database_template) as made:
         yield made
 
 

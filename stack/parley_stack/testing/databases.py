@@ -17,9 +17,9 @@ from parley_stack.database import install_platform
 from .stacks import Stack
 
 
-def _conninfo(stack: Stack, user: str, database: str) -> str:
-    given = psycopg.conninfo.conninfo_to_dict(stack.db_url)
-    return psycopg.conninfo.make_conninfo(**{**given, "user": user, "dbname": database})
+def conninfo(stack: Stack, user: str, database: str) -> str:
+    """A libpq string for a database of the stack's server."""
+    return psycopg.conninfo.make_conninfo(stack.db_url, user=user, dbname=database)
 
 
 def migrate(connection: psycopg.Connection, workdir: Path) -> None:
@@ -75,45 +75,37 @@ def act_as(
     )
 
 
-@dataclass(frozen=True)
-class Template:
-    """A database with platform and migrations, and nothing else, that nobody connects to."""
+def make_template(stack: Stack, workdir: Path, name: str) -> None:
+    """A database with platform and migrations, and nothing else, that nobody connects to.
 
-    stack: Stack
-    name: str
-
-    @classmethod
-    def make(cls, stack: Stack, workdir: Path, name: str = "template_for_tests") -> Template:
-        """Creates it; raises psycopg.Error when a migration fails."""
-        with psycopg.connect(stack.db_url, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("create database {} template template0 owner postgres").format(
-                    sql.Identifier(name)
-                )
+    Raises psycopg.Error when a migration fails.
+    """
+    with psycopg.connect(stack.db_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template template0 owner postgres").format(
+                sql.Identifier(name)
             )
-        install_platform(
-            _conninfo(stack, "supabase_admin", name), jwt_secret=stack.jwt_secret, jwt_expiry=3600
         )
-        with psycopg.connect(_conninfo(stack, "postgres", name), autocommit=True) as connection:
-            migrate(connection, workdir)
-        return cls(stack, name)
+    install_platform(
+        conninfo(stack, "supabase_admin", name), jwt_secret=stack.jwt_secret, jwt_expiry=3600
+    )
+    with psycopg.connect(conninfo(stack, "postgres", name), autocommit=True) as connection:
+        migrate(connection, workdir)
 
-    @contextmanager
-    def clone(self) -> Iterator[Database]:
-        """A copy, dropped at the end."""
-        name = f"test_{uuid.uuid4().hex[:16]}"
-        maintenance = _conninfo(self.stack, "supabase_admin", "postgres")
-        with psycopg.connect(maintenance, autocommit=True) as admin:
-            admin.execute(
-                sql.SQL("create database {} template {} owner postgres strategy file_copy").format(
-                    sql.Identifier(name), sql.Identifier(self.name)
-                )
+
+@contextmanager
+def clone(stack: Stack, template: str) -> Iterator[Database]:
+    """A copy of ``template``, dropped at the end."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    with psycopg.connect(conninfo(stack, "supabase_admin", "postgres"), autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("create database {} template {} owner postgres strategy file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
             )
-            url = _conninfo(self.stack, "postgres", name)
-            try:
-                with psycopg.connect(url, autocommit=True) as owner:
-                    yield Database(url, owner)
-            finally:
-                admin.execute(
-                    sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
-                )
+        )
+        url = conninfo(stack, "postgres", name)
+        try:
+            with psycopg.connect(url, autocommit=True) as owner:
+                yield Database(url, owner)
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

@@ -14,6 +14,10 @@ from pathlib import Path
 
 from parley_stack.account import end_with_parent
 from parley_stack.errors import StackError
+from parley_stack.state import ENV_NAMES
+
+RUNNING = "PARLEY_STACK_RUNNING"
+"""Environment variable that has a stack for the tests to use, as ``start -o json`` prints it."""
 
 _STOP_SECONDS = 15.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, not a file
@@ -31,10 +35,23 @@ class Stack:
     anon_key: str
     service_role_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
-    process: subprocess.Popen[str] = field(repr=False)
+    process: subprocess.Popen[str] | None = field(repr=False)
+    """What runs it; None for a stack that another process started."""
+
+    @classmethod
+    def of(cls, text: str, process: subprocess.Popen[str] | None = None) -> Stack:
+        """From what ``start -o json`` printed."""
+        values = {name.lower(): value for name, value in json.loads(text).items()}
+        return cls(**values, process=process)
+
+    def env(self) -> dict[str, str]:
+        """Addresses and keys by the names of ``supabase status -o env``."""
+        return {name: getattr(self, name.lower()) for name in ENV_NAMES}
 
     def stop(self) -> int:
-        """Ends it as Ctrl-C would; returns the exit code."""
+        """Ends it as Ctrl-C would; returns the exit code. Leaves another process's stack alone."""
+        if self.process is None:
+            return 0
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(_STOP_SECONDS)
 
@@ -67,7 +84,7 @@ def start_stack(workdir: Path, *arguments: str, env: Mapping[str, str] | None = 
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **_temporary_folder(), **(env or {})},
-        preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one system call
+        preexec_fn=end_with_parent(signal.SIGTERM),
     )
     assert process.stdout is not None
     # It prints nothing before it is ready, and one JSON object then.
@@ -79,5 +96,4 @@ def start_stack(workdir: Path, *arguments: str, env: Mapping[str, str] | None = 
                 break
         else:
             raise StackError(f"the stack ended with code {process.wait()}\n{text}")
-    values: dict[str, str] = {name.lower(): value for name, value in json.loads(text).items()}
-    return Stack(process=process, **values)
+    return Stack.of(text, process)

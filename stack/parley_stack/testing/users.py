@@ -24,18 +24,14 @@ class User:
 
 def sign_in(stack: Stack, email: str, password: str = PASSWORD) -> User:
     """A user who exists. Raises httpx.HTTPStatusError when Auth refuses."""
-    return _user(
-        stack, "token?grant_type=password", {"email": email, "password": password}, email
-    )
+    return _user(stack, "token?grant_type=password", {"email": email, "password": password}, email)
 
 
 def sign_up(
     stack: Stack, email: str, password: str = PASSWORD, data: dict[str, object] | None = None
 ) -> User:
     """A new user with ``data`` as metadata. Raises httpx.HTTPStatusError when Auth refuses."""
-    return _user(
-        stack, "signup", {"email": email, "password": password, "data": data or {}}, email
-    )
+    return _user(stack, "signup", {"email": email, "password": password, "data": data or {}}, email)
 
 
 def _user(stack: Stack, path: str, body: dict[str, object], email: str) -> User:
