@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg
 import verify
+from isolation import FOLDER
 
 HEADER = f"-- {verify.GENERATED}\n"
 # Of the server and the program, not of the schema.
@@ -82,10 +83,8 @@ def dump(url: str) -> str:
 def generate(url: str) -> dict[Path, str]:
     """Every generated file with its text."""
     with psycopg.connect(url, autocommit=True) as connection:
-        files = {
-            verify.FOLDER / name: text for name, text in verify.golden_files(connection).items()
-        }
-    return {verify.FOLDER.parent / "schema.sql": dump(url), **files}
+        files = {FOLDER / name: text for name, text in verify.golden_files(connection).items()}
+    return {FOLDER.parent / "schema.sql": dump(url), **files}
 
 
 @contextmanager
