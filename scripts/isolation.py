@@ -19,6 +19,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "supabase" / "verify"
 REFUSED = "no permission"
 """What is not in behaviour.json."""
 
+_WALLS = {REFUSED: 0, "refused by policy": 1}
+
 Behaviour = dict[str, dict[str, str]]
 """Results by attack and role."""
 
@@ -97,14 +99,7 @@ def succeeded(attempts: Iterable[Attempt], expected: Behaviour) -> list[Attack]:
     attacks: dict[tuple[str, str], Attack] = {}
     for attempt in attempts:
         wanted = expected.get(attempt.name, {}).get(attempt.role, REFUSED)
-        if attempt.breach or (
-            attempt.result not in wanted.split(" / ")
-            and (
-                (attempt.gain == 3 and _is_more(attempt.result, wanted))
-                # A grant is a wall too: behind it, only policies are left.
-                or (attempt.gain > 0 and wanted == REFUSED)
-            )
-        ):
+        if attempt.breach or _got_further(attempt, wanted):
             result = f"{attempt.breach}: {attempt.result}" if attempt.breach else attempt.result
             attacks.setdefault(
                 (attempt.name, attempt.role),
@@ -119,6 +114,15 @@ def succeeded(attempts: Iterable[Attempt], expected: Behaviour) -> list[Attack]:
                 ),
             )
     return list(attacks.values())
+
+
+def _got_further(attempt: Attempt, wanted: str) -> bool:
+    if attempt.result in wanted.split(" / "):
+        return False
+    # Grants and policies are walls too: past them, only the next one is left.
+    if wanted in _WALLS:
+        return attempt.gain > _WALLS[wanted]
+    return attempt.gain == 3 and _is_more(attempt.result, wanted)
 
 
 def _is_more(result: str, wanted: str) -> bool:

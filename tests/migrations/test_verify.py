@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -30,9 +31,11 @@ def test_a_planted_weakness_is_found(database: Database, weakness: Weakness) -> 
         assert weakness.by in {f"{attack.role}: {attack.name}" for attack in attacks}
 
 
-def _run(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    database: Database, *arguments: str, user: str = "postgres"
+) -> subprocess.CompletedProcess[str]:
     dsn = database.owner.info.get_parameters()
-    url = f"postgresql://postgres:postgres@{dsn['host']}:{dsn['port']}/{dsn['dbname']}"
+    url = f"postgresql://{user}:postgres@{dsn['host']}:{dsn['port']}/{dsn['dbname']}"
     return subprocess.run(
         [sys.executable, ROOT / "scripts" / "verify.py", "--db-url", url, *arguments],
         capture_output=True,
@@ -67,22 +70,40 @@ def test_a_fresh_install_has_no_findings_and_is_left_as_it_was(database: Databas
 
 
 def test_the_command_says_what_it_found_and_how(database: Database) -> None:
-    database.owner.execute(
-        'alter policy "participants can read messages" on chat.messages using (true)'
-        if _has_policy(database, "participants can read messages")
-        else "alter table chat.messages disable row level security"
-    )
+    database.owner.execute("alter table chat.messages disable row level security")
     made = _run(database)
     assert made.returncode == 1
-    assert "ATTACK: stranger: chat.messages select" in made.stdout
+    assert re.search(
+        r"ATTACK: select chat.messages: by .*moderator former banned stranger", made.stdout
+    )
     assert "  with:     select coalesce(jsonb_agg(" in made.stdout
-    assert "attacks succeeded" in made.stdout.splitlines()[-1]
+    assert "DIFFERENCE: table chat.messages\n" in made.stdout
+    assert re.search(r"attacks played and undone in \S+ s: \d+ succeeded", made.stdout)
 
 
-def _has_policy(database: Database, name: str) -> bool:
-    return database.owner.execute(
-        "select exists (select from pg_policies where policyname = %s)", (name,)
-    ).fetchone() == (True,)
+def test_the_attacks_are_played_by_a_function(database: Database) -> None:
+    assert verify.play_attacks(database.url) == []
+    database.owner.execute("grant update on chat.messages to authenticated")
+    (attack, *_) = verify.play_attacks(database.url)
+    assert (attack.verb, attack.object, attack.expected, attack.result) == (
+        "update",
+        "chat.messages",
+        "no permission",
+        "nothing",
+    )
+
+
+def test_a_database_without_parley_is_an_error(database: Database) -> None:
+    database.owner.execute((ROOT / "supabase" / "uninstall.sql").read_bytes())
+    made = _run(database)
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr.startswith("error: Parley is not installed in this database")
+
+
+def test_a_role_that_cannot_act_as_others_is_an_error(database: Database) -> None:
+    made = _run(database, user="authenticator")
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr.startswith("error: this role cannot act as everybody else")
 
 
 def test_an_address_without_a_server_is_an_error() -> None:

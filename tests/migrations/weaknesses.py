@@ -170,7 +170,8 @@ GRANTS = (
     ),
     Weakness(
         "execute to the public",
-        "grant usage on schema chat to anon; grant execute on function chat.mark_read to public",
+        "grant usage on schema chat to anon; "
+        " grant execute on function chat.mark_read, chat_private.mark_read to public",
         "grant chat.mark_read(conversation_id uuid, seq bigint) to public",
         "verify_calls('^mark_read$')",
         "anon: call chat.mark_read, briefly at group normal",
@@ -185,7 +186,7 @@ FUNCTIONS = (
         " as 'select m.* from chat.messages as m where m.conversation_id = peek.conversation_id'",
         "function chat.peek(conversation_id uuid)",
         "verify_calls('^peek$')",
-        "other: call chat.peek, briefly at group normal",
+        "other: call chat.peek, fully at group normal",
     ),
     Weakness(
         "invoker made definer",
@@ -223,7 +224,7 @@ FUNCTIONS = (
         " where p.conversation_id = require_participant.conversation_id limit 1 $$",
         "function chat_private.require_participant(conversation_id uuid)",
         "verify_calls('^delete_message$')",
-        "stranger: call chat.delete_message, briefly at group normal",
+        "stranger: call chat.delete_message, fully at group normal",
     ),
     Weakness(
         "administration of anybody",
@@ -233,7 +234,7 @@ FUNCTIONS = (
         " select chat_private.lock_conversation(conversation_id) $$",
         "function chat_private.require_admin(conversation_id uuid)",
         "verify_calls('^add_participants$')",
-        "member: call chat.add_participants, briefly at group normal",
+        "member: call chat.add_participants, fully at group normal",
     ),
     Weakness(
         "moderation of anybody",
@@ -250,7 +251,7 @@ FUNCTIONS = (
         " returns boolean language sql stable set search_path = '' as 'select false'",
         "function chat_private.is_blocked_between(a uuid, b uuid)",
         "verify_calls('^send_message$')",
-        "blocked: call chat.send_message, briefly at shunned",
+        "blocked: call chat.send_message, fully at shunned",
     ),
     Weakness(
         "writing of anybody",
@@ -260,7 +261,7 @@ FUNCTIONS = (
         "function chat_private.check_may_write("
         "conversation chat.conversations, participant chat.participants)",
         "verify_calls('^send_message$')",
-        "silenced: call chat.send_message, briefly at group normal",
+        "silenced: call chat.send_message, fully at group normal",
     ),
     Weakness(
         "search_path gone",
@@ -320,10 +321,9 @@ ELSEWHERE = (
     ),
     Weakness(
         "Storage: upload anywhere",
-        'alter policy "parley: participants can upload to conversations they may write in"'
+        'alter policy "parley: participants can upload to conversations they may write"'
         " on storage.objects with check (bucket_id = 'chat-attachments')",
-        'policy storage.objects "parley: participants can upload to conversations they may'
-        ' write in"',
+        'policy storage.objects "parley: participants can upload to conversations they may write"',
         "verify_storage()",
         "other: insert storage.objects, new",
     ),

@@ -53,7 +53,8 @@ create temporary table verify_world (
 create index verify_world_relation_idx on pg_temp.verify_world (relation);
 
 -- `detail` tells apart what is tried with one verb on one object. `gain` is how far it got: 0 no
--- permission, 1 refused by a policy or a rule, 2 nothing happened, 3 something was seen or done.
+-- permission, 1 refused by a policy or a rule, 2 past the policies and no further, 3 something was
+-- seen or done.
 create temporary table verify_results (
     actor text not null,
     verb text not null,

@@ -265,7 +265,8 @@ begin
                 v_message = message_text,
                 v_detail = pg_exception_detail,
                 v_constraint = constraint_name;
-            v_gain := 1;
+            -- A row that breaks a constraint has passed the policies.
+            v_gain := case when v_state like '23%' then 2 else 1 end;
             v_outcome := case
                 when v_state = '42501' and v_message like 'permission denied%' then 'no permission'
                 when v_state = '42501' and v_message like '%row-level security%'
