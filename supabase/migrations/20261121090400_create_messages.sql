@@ -329,6 +329,11 @@ begin
         then
             perform chat_private.raise_error('message_id_taken');
         end if;
+        if v_message.expires_at <= chat_private.now() then
+            -- Stored it is, but nobody reads it any more.
+            v_message.body := null;
+            v_message.metadata := '{}';
+        end if;
         return v_message;
     end if;
 
