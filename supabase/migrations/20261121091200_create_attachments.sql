@@ -545,7 +545,7 @@ using (
     )
 );
 
-create policy "parley: participants can upload to conversations they may write in"
+create policy "parley: participants can upload to where they may write"
 on storage.objects for insert
 to authenticated
 with check (
