@@ -148,19 +148,20 @@ INBOX = "select * from chat.inbox "
 PAGE = "order by last_activity_at desc, conversation_id desc limit 30"
 
 # What the reader's 200 conversations cost is in the inbox, the totals and sync; what 50 messages
-# cost does not depend on how many there are.
+# cost does not depend on how many there are. PostgreSQL 15 and 16 read three times the pages of 17
+# for a list of conversations: they look up one after the other.
 QUERIES = {
-    "inbox": Query(INBOX + PAGE, 30, 800, 1000),
+    "inbox": Query(INBOX + PAGE, 30, 800, 2500),
     "inbox, next page": Query(
         INBOX
         + "where (last_activity_at, conversation_id) < (now() - interval '1 hour', %(room)s) "
         + PAGE,
         30,
         800,
-        1000,
+        2500,
     ),
     "one conversation's row": Query(INBOX + "where conversation_id = %(room)s", 1, 10, 80),
-    "unread totals": Query("select * from chat.unread_totals", 1, 800, 1000),
+    "unread totals": Query("select * from chat.unread_totals", 1, 800, 2500),
     "unread by party": Query(
         "select * from chat.unread_by_party where conversation_id = %(room)s", 2, 30, 100
     ),
@@ -230,7 +231,7 @@ QUERIES = {
         may_scan=frozenset({"conversations"}),
     ),
     "sync, one conversation": Query(
-        "select chat.sync(%(behind)s, %(room)s)", 1, 1500, 3000, calls=30
+        "select chat.sync(%(behind)s, %(room)s)", 1, 2500, 3000, calls=30
     ),
 }
 
