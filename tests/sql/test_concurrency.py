@@ -7,13 +7,11 @@ import random
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
-import psycopg
 import pytest
 
+from support.at_once import at_once, together
 from support.databases import Database
 
 
@@ -31,35 +29,6 @@ def open_group(database: Database, people: list[str]) -> str:
             "select (chat.start_group('Group', %s::uuid[])).id", (people[1:],)
         ).fetchone()
     return str(room)
-
-
-def together(count: int, action: Callable[[int], object]) -> list[object]:
-    """Runs ``action(0)`` to ``action(count - 1)`` at once; their results."""
-    barrier = threading.Barrier(count)
-
-    def start(number):
-        barrier.wait(30)
-        return action(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(start, range(count)))
-
-
-Call = tuple[str, str, tuple[object, ...]]
-
-
-def at_once(database: Database, calls: list[Call]) -> list[object]:
-    """Runs (user, statement, values) at once: of each the first column, or the error's code."""
-    with ExitStack() as stack:
-        connections = [stack.enter_context(database.acting(user)) for user, _, _ in calls]
-
-        def call(number):
-            try:
-                return connections[number].execute(*calls[number][1:]).fetchone()[0]
-            except psycopg.Error as error:
-                return error.diag.message_detail or error.sqlstate
-
-        return together(len(calls), call)
 
 
 def assert_counters_exact(database: Database) -> None:
