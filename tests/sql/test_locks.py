@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import re
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from support.at_once import is_waiting
+from support.at_once import is_waiting, together
+from support.databases import act_as
 from support.stacks import eventually
 
 GONE = {"conversation_not_found"}
@@ -120,4 +124,110 @@ def test_nothing_is_sent_after_a_removal(group):
         refused = [sender.result(10) for sender in senders]
     assert refused == ["conversation_not_found"] * 4
     assert database.owner.execute(count, (user,)).fetchone() == at_removal
+    assert database.owner.execute("select * from chat.check_counters()").fetchall() == []
+
+
+# Each with values of its own, so that some are refused: there is no such message, or right.
+OPERATIONS = (
+    "select chat.send_message(%(room)s, 'hello')",
+    "select chat.send_message(%(room)s, 'hello', thread_root_seq => %(seq)s)",
+    "select chat.send_message(%(room)s, 'hello', mentions => array[%(user)s]::uuid[])",
+    "select chat.edit_message(%(room)s, %(seq)s, 'new')",
+    "select chat.delete_message(%(room)s, %(seq)s)",
+    "select chat.hide_message(%(room)s, %(seq)s)",
+    "select chat.unhide_message(%(room)s, %(seq)s)",
+    "select chat.react(%(room)s, %(seq)s, 'x')",
+    "select chat.unreact(%(room)s, %(seq)s, 'x')",
+    "select chat.pin_message(%(room)s, %(seq)s)",
+    "select chat.unpin_message(%(room)s, %(seq)s)",
+    "select chat.mark_read(%(room)s, %(seq)s)",
+    "select chat.mark_delivered(%(room)s)",
+    "select chat.mark_unread(%(room)s, %(seq)s)",
+    "select chat.mark_thread_read(%(room)s, %(seq)s)",
+    "select chat.start_direct(%(user)s)",
+    "select chat.start_group('Another', array[%(user)s]::uuid[])",
+    "select chat.add_participants(%(room)s, array[%(user)s]::uuid[])",
+    "select chat.remove_participant(%(room)s, %(user)s)",
+    "select chat.leave(%(room)s)",
+    "select chat.set_role(%(room)s, %(user)s, 'admin')",
+    "select chat.set_role(%(room)s, %(user)s, 'owner')",
+    "select chat.update_conversation(%(room)s, title => 'T' || %(seq)s)",
+    "select chat.silence_participant(%(room)s, %(user)s, now())",
+    "select chat.set_slow_mode(%(room)s, 0)",
+    "select chat.set_status('online')",
+    "select chat.request_contact(%(user)s)",
+    "select chat.accept_contact(%(user)s)",
+    "select chat.remove_contact(%(user)s)",
+    "select chat.report_message(%(room)s, %(seq)s, 'spam')",
+    "select chat.ban_user(%(user)s)",
+    "select chat.unban_user(%(user)s)",
+    "insert into chat.blocks (blocker_id, blocked_id) values (auth.uid(), %(user)s)",
+    "delete from chat.blocks where blocked_id = %(user)s",
+    "insert into chat.drafts (conversation_id, body) values (%(room)s, 'half a')",
+    "delete from chat.drafts where conversation_id = %(room)s",
+    "insert into chat.saved_messages (conversation_id, message_seq) values (%(room)s, %(seq)s)",
+    "update chat.participant_settings set is_pinned = not is_pinned",
+    "select chat.sync()",
+)
+# By the project's own services, as the tables' owner.
+SERVICES = (
+    "update chat.tenant_members set removed_at = now() where user_id = %(user)s",
+    "update chat.tenant_members set removed_at = null where user_id = %(user)s",
+    "delete from auth.users where id = %(extra)s",
+    "select chat_private.send_due_messages()",
+)
+# Refused with a code of ours, by a policy, or by a unique key.
+REFUSED = re.compile("PT4..|42501|22023|23505")
+
+
+def test_whatever_many_do_at_once_none_deadlocks(database):
+    people = [database.user(f"person_{number}") for number in range(6)]
+    extras = [database.user(f"extra_{number}") for number in range(30)]
+    database.owner.execute(
+        "update chat.tenant_members set role = 'moderator' where user_id = any(%s)", (people[:2],)
+    )
+    rooms = []
+    for user in people[:3]:
+        with database.acting(user) as connection:
+            (room,) = connection.execute(
+                "select (chat.start_group('Group', %s::uuid[])).id",
+                ([other for other in people + extras if other != user],),
+            ).fetchone()
+            rooms.append(room)
+            for _ in range(10):
+                connection.execute("select chat.send_message(%s, 'hello')", (room,))
+
+    def use(number):
+        chance = random.Random(number)
+        errors = Counter()
+        is_service = number == 0
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            if not is_service:
+                act_as(connection, chance.choice(people), role="authenticated")
+            for _ in range(100):
+                statement = chance.choice(SERVICES if is_service else OPERATIONS)
+                values = {
+                    "room": chance.choice(rooms),
+                    "seq": chance.randint(1, 12),
+                    "user": chance.choice(people),
+                    "extra": chance.choice(extras),
+                }
+                try:
+                    connection.execute(statement, values)
+                    errors[statement, ""] += 1
+                except psycopg.Error as error:
+                    errors[statement, error.sqlstate] += 1
+        return errors
+
+    done = sum(together(12, use), Counter())
+    import collections
+
+    by = collections.defaultdict(dict)
+    for (st, code), n in done.items():
+        by[st][code] = n
+    for st in OPERATIONS + SERVICES:
+        print(st, by[st])
+    assert {code for _, code in done if code and not REFUSED.fullmatch(code)} == set()
+    # Nearly everything has been done, not only refused.
+    assert len({statement for statement, code in done if not code}) > 30
     assert database.owner.execute("select * from chat.check_counters()").fetchall() == []
