@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 
-from support.databases import Database, act_as, clone, conninfo
+from parley_stack.testing.databases import act_as
+from support.databases import Database, clone, conninfo
 from support.stacks import ROOT, Stack
 
 # One process loads the crowd.
