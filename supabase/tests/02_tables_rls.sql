@@ -22,12 +22,10 @@ where
     and pg_catalog.has_any_column_privilege('authenticated', c.oid, 'select')
 order by c.oid::regclass::text;
 
-savepoint off;
 alter table chat.messages disable row level security;
 select isnt(c.relrowsecurity, true, 'switched off, it is found')
 from pg_catalog.pg_class as c
 where c.oid = 'chat.messages'::regclass;
-rollback to savepoint off;
 
 select * from finish();
 rollback;

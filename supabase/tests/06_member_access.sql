@@ -26,8 +26,22 @@ begin
         '30000000-0000-4000-8000-000000000001',
         '20000000-0000-4000-8000-000000000001'
     );
-    perform chat.send_message('30000000-0000-4000-8000-000000000001', 'for members');
+    perform chat.send_message(
+        '30000000-0000-4000-8000-000000000001',
+        'for all',
+        mentions => '{10000000-0000-4000-8000-000000000002}'
+    );
+    perform chat.edit_message('30000000-0000-4000-8000-000000000001', 1, 'for members');
     perform chat.react('30000000-0000-4000-8000-000000000001', 1, '+1');
+    perform chat.pin_message('30000000-0000-4000-8000-000000000001', 1);
+    perform chat.send_message(
+        '30000000-0000-4000-8000-000000000001', 'in a thread', thread_root_seq => 1
+    );
+    perform chat.mark_read('30000000-0000-4000-8000-000000000001');
+    insert into chat.drafts (conversation_id, body)
+    values ('30000000-0000-4000-8000-000000000001', 'half a');
+    insert into chat.saved_messages (conversation_id, message_seq)
+    values ('30000000-0000-4000-8000-000000000001', 1);
     perform chat.remove_participant(
         '30000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000003'
     );
@@ -37,13 +51,23 @@ $$;
 set local request.jwt.claims =
 '{"role": "authenticated", "sub": "10000000-0000-4000-8000-000000000002"}';
 select results_eq(
-    'select m.seq, m.sender_id, m.body from chat.messages as m',
-    $$values (1::bigint, '10000000-0000-4000-8000-000000000001'::uuid, 'for members')$$,
+    'select m.seq, m.sender_id, m.body from chat.messages as m order by m.seq',
+    $$
+    values
+        (1::bigint, '10000000-0000-4000-8000-000000000001'::uuid, 'for members'),
+        (2, '10000000-0000-4000-8000-000000000001', 'in a thread')
+    $$,
     'a member reads messages'
 );
+select isnt_empty(format('select 1 from chat.%I', t.name), format('and %s', t.name))
+from unnest(
+    '{message_revisions,reactions,mentions,pins,receipts,message_receipts,participants}'::text []
+) as t (name);
+select is_empty(format('select 1 from chat.%I', t.name), format('but nobody else''s %s', t.name))
+from unnest('{drafts,saved_messages,thread_reads,participant_settings}'::text []) as t (name);
 select results_eq(
     'select i.title, i.unread_count from chat.inbox as i',
-    $$values ('pgTAP', 1::bigint)$$,
+    $$values ('pgTAP', 2::bigint)$$,
     'their inbox has the conversation and what is unread'
 );
 select results_eq(
@@ -94,7 +118,10 @@ select results_eq(
     where m.conversation_id = '30000000-0000-4000-8000-000000000001'
     order by m.seq
     $$,
-    $$values (1::bigint, 'for members', false), (2, 'an answer', false)$$,
+    $$
+    values
+        (1::bigint, 'for members', false), (2, 'in a thread', false), (3, 'an answer', false)
+    $$,
     'the messages are as they were sent'
 );
 select results_eq(

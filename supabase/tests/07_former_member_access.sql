@@ -26,8 +26,22 @@ begin
         '30000000-0000-4000-8000-000000000001',
         '20000000-0000-4000-8000-000000000001'
     );
-    perform chat.send_message('30000000-0000-4000-8000-000000000001', 'for members');
+    perform chat.send_message(
+        '30000000-0000-4000-8000-000000000001',
+        'for all',
+        mentions => '{10000000-0000-4000-8000-000000000002}'
+    );
+    perform chat.edit_message('30000000-0000-4000-8000-000000000001', 1, 'for members');
     perform chat.react('30000000-0000-4000-8000-000000000001', 1, '+1');
+    perform chat.pin_message('30000000-0000-4000-8000-000000000001', 1);
+    perform chat.send_message(
+        '30000000-0000-4000-8000-000000000001', 'in a thread', thread_root_seq => 1
+    );
+    perform chat.mark_read('30000000-0000-4000-8000-000000000001');
+    insert into chat.drafts (conversation_id, body)
+    values ('30000000-0000-4000-8000-000000000001', 'half a');
+    insert into chat.saved_messages (conversation_id, message_seq)
+    values ('30000000-0000-4000-8000-000000000001', 1);
     perform chat.remove_participant(
         '30000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000003'
     );
@@ -93,9 +107,10 @@ select results_eq(
     $$
     select m.seq, m.body from chat.messages as m
     where m.conversation_id = '30000000-0000-4000-8000-000000000001'
+    order by m.seq
     $$,
-    $$values (1::bigint, 'for members')$$,
-    'the message is as it was'
+    $$values (1::bigint, 'for members'), (2, 'in a thread')$$,
+    'the messages are as they were'
 );
 select results_eq(
     $$

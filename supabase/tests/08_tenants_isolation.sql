@@ -37,8 +37,22 @@ begin
         '30000000-0000-4000-8000-000000000001',
         '20000000-0000-4000-8000-000000000001'
     );
-    perform chat.send_message('30000000-0000-4000-8000-000000000001', 'for members');
+    perform chat.send_message(
+        '30000000-0000-4000-8000-000000000001',
+        'for all',
+        mentions => '{10000000-0000-4000-8000-000000000002}'
+    );
+    perform chat.edit_message('30000000-0000-4000-8000-000000000001', 1, 'for members');
     perform chat.react('30000000-0000-4000-8000-000000000001', 1, '+1');
+    perform chat.pin_message('30000000-0000-4000-8000-000000000001', 1);
+    perform chat.send_message(
+        '30000000-0000-4000-8000-000000000001', 'in a thread', thread_root_seq => 1
+    );
+    perform chat.mark_read('30000000-0000-4000-8000-000000000001');
+    insert into chat.drafts (conversation_id, body)
+    values ('30000000-0000-4000-8000-000000000001', 'half a');
+    insert into chat.saved_messages (conversation_id, message_seq)
+    values ('30000000-0000-4000-8000-000000000001', 1);
     perform chat.remove_participant(
         '30000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000003'
     );
