@@ -369,7 +369,12 @@ begin
         send_message.reply_to_seq,
         send_message.thread_root_seq
     )
+    -- Sent at the same moment in another conversation, whose lock this call does not have.
+    on conflict on constraint messages_id_key do nothing
     returning m.* into v_message;
+    if not found then
+        perform chat_private.raise_error('message_id_taken');
+    end if;
     if cardinality(send_message.mentions) > 0 then
         perform chat_private.set_mentions(
             v_message.conversation_id, v_message.seq, send_message.mentions
