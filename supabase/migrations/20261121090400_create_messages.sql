@@ -51,6 +51,7 @@ create table chat.messages (
     thread_count integer not null default 0,
     edited_at timestamptz,
     deleted_at timestamptz,
+    search_language text,
     primary key (conversation_id, seq),
     constraint messages_id_key unique (id),
     constraint messages_sender_id_fkey foreign key (conversation_id, sender_id)
@@ -90,6 +91,8 @@ comment on column chat.messages.thread_root_seq is
 comment on column chat.messages.thread_count is 'How many messages its thread has.';
 comment on column chat.messages.expires_at is
     'From here on nobody can read it, whether or not it has been removed. Null: never.';
+comment on column chat.messages.search_language is
+    'How its words are indexed: the tenant''s search_language when it was sent. Null: simple.';
 alter table chat.messages enable row level security;
 grant select on chat.messages to authenticated, service_role;
 
@@ -177,7 +180,7 @@ grant execute on function chat_private.partly_visible_conversations() to authent
 
 -- Takes the conversation's next seq and rev under its row lock, inside the writing transaction:
 -- a rolled back send leaves no gap, and readers see one order. Says until when the message can be
--- read: as long as its sender's tier grants.
+-- read: as long as its sender's tier grants; and in which language its words are indexed.
 -- Security definer: whoever inserts needs no rights on the counters.
 create function chat_private.number_message()
 returns trigger
@@ -193,10 +196,14 @@ begin
     new.deleted_at := null;
     new.is_changed := false;
     new.thread_count := 0;
-    select new.created_at + t.retention into new.expires_at
+    select
+        new.created_at + t.retention,
+        nullif(s.search_language, 'simple')
+    into new.expires_at, new.search_language
     from chat.participants as p
     inner join chat.tenant_members as m on p.tenant_id = m.tenant_id and p.user_id = m.user_id
     inner join chat.tiers as t on m.tier = t.name
+    inner join chat.settings as s on p.tenant_id = s.tenant_id
     where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
     update chat.conversations as c
     set last_seq = c.last_seq + 1,
