@@ -196,14 +196,10 @@ begin
     new.deleted_at := null;
     new.is_changed := false;
     new.thread_count := 0;
-    select
-        new.created_at + t.retention,
-        nullif(s.search_language, 'simple')
-    into new.expires_at, new.search_language
+    select new.created_at + t.retention into new.expires_at
     from chat.participants as p
     inner join chat.tenant_members as m on p.tenant_id = m.tenant_id and p.user_id = m.user_id
     inner join chat.tiers as t on m.tier = t.name
-    inner join chat.settings as s on p.tenant_id = s.tenant_id
     where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
     update chat.conversations as c
     set last_seq = c.last_seq + 1,
@@ -212,7 +208,15 @@ begin
         last_activity_at = new.created_at,
         expires_from = least(c.expires_from, new.expires_at)
     where c.id = new.conversation_id
-    returning c.last_seq, c.rev into new.seq, new.rev;
+    returning
+        c.last_seq,
+        c.rev,
+        (
+            select nullif(s.search_language, 'simple')
+            from chat.settings as s
+            where s.tenant_id = c.tenant_id
+        )
+    into new.seq, new.rev, new.search_language;
     if not found then
         perform chat_private.raise_error('conversation_not_found');
     end if;

@@ -29,7 +29,7 @@ begin
     new.past_search_languages := array(
         select distinct l.name
         from unnest(old.past_search_languages || old.search_language) as l (name)
-        where l.name not in (new.search_language, 'simple')
+        where l.name <> new.search_language
         order by l.name
     );
     return new;

@@ -104,7 +104,8 @@ return (
 revoke execute on function chat_private.search_any(text []) from public, anon, authenticated;
 
 -- What the user typed, by the rules of each language that messages of these tenants are indexed in.
--- Raises search_query_empty.
+-- Raises search_query_empty when in none of those they use now a word is left that must be there:
+-- nearly every message would match.
 create function chat_private.parse_search(query text, tenant_ids uuid [])
 returns tsquery
 language plpgsql
@@ -113,27 +114,42 @@ set search_path = ''
 as $$
 declare
     v_words tsquery;
+    v_has_words boolean;
 begin
     select
         string_agg(
             format('( %s ) & %s', l.words, chat_private.search_any(array[l.name])), ' | '
-        )::tsquery
-    into v_words
+        )::tsquery,
+        bool_or(l.is_current)
+    into v_words, v_has_words
     from (
         select
             k.name,
+            bool_or(k.is_current) as is_current,
             websearch_to_tsquery(k.name::regconfig, parse_search.query) as words
         from (
-            select 'simple' as name
-            union
-            select unnest(s.past_search_languages || s.search_language)
+            select
+                s.search_language as name,
+                true as is_current
             from chat.settings as s
             where s.tenant_id = any (parse_search.tenant_ids)
+            union all
+            select
+                unnest(s.past_search_languages),
+                false
+            from chat.settings as s
+            where s.tenant_id = any (parse_search.tenant_ids)
+            union all
+            -- A caller without conversations.
+            select
+                'simple',
+                true
+            where parse_search.tenant_ids is null
         ) as k
+        group by k.name
     ) as l
-    -- Without a word that must be there, nearly every message would match.
     where querytree(l.words) not in ('', 'T');
-    if v_words is null then
+    if v_has_words is not true then
         perform chat_private.raise_error('search_query_empty');
     end if;
     return v_words;
@@ -440,29 +456,29 @@ grant execute on function chat_private.search_messages(
 )
 to authenticated;
 
--- The words found of a message, in the text around them; as HTML that is safe to show.
-create function chat_private.search_snippet(message chat.messages, query text)
+-- The words found, in the text around them; as HTML that is safe to show.
+create function chat_private.search_snippet(content text, language text, query text)
 returns text
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-    v_language constant regconfig := coalesce(message.search_language, 'simple')::regconfig;
-    v_text text := chat_private.searchable_text(message.kind, message.body, message.metadata);
+    v_language constant regconfig := coalesce(search_snippet.language, 'simple')::regconfig;
+    v_html text := replace(search_snippet.content, '&', '&amp;');
 begin
-    v_text := replace(replace(replace(v_text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;');
-    v_text := replace(replace(v_text, '"', '&quot;'), '''', '&#39;');
+    v_html := replace(replace(v_html, '<', '&lt;'), '>', '&gt;');
+    v_html := replace(replace(v_html, '"', '&quot;'), '''', '&#39;');
     return ts_headline(
         v_language,
-        v_text,
+        v_html,
         websearch_to_tsquery(v_language, search_snippet.query),
-        'StartSel=<mark>, StopSel=</mark>, MaxFragments=1, MaxWords=30, MinWords=10'
+        'StartSel=<mark>, StopSel=</mark>, MaxWords=30, MinWords=15'
     );
 end;
 $$;
-revoke execute on function chat_private.search_snippet(chat.messages, text) from public, anon;
-grant execute on function chat_private.search_snippet(chat.messages, text) to authenticated;
+revoke execute on function chat_private.search_snippet(text, text, text) from public, anon;
+grant execute on function chat_private.search_snippet(text, text, text) to authenticated;
 
 create function chat.search_messages(
     query text,
@@ -482,7 +498,9 @@ set search_path = ''
 begin atomic
 select
     m,
-    chat_private.search_snippet(m, query),
+    chat_private.search_snippet(
+        chat_private.searchable_text(m.kind, m.body, m.metadata), m.search_language, query
+    ),
     (s.score / 1000000.0)::real,
     s.next_cursor
 from chat_private.search_messages(
