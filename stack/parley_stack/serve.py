@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import uvicorn
 import uvloop
 from psycopg_pool import AsyncConnectionPool
 
 from .auth.app import create_app
 from .config import Config
+from .extensions.runner import Extensions
 from .functions.app import Functions
 from .gateway import Gateway, Route, Upstream
 from .keys import Keys
@@ -44,9 +46,11 @@ class ServeOptions:
     db_port: int
     mail_port: int
 
-    def conninfo(self, user: str) -> str:
+    def conninfo(self, user: str, database: str = "postgres") -> str:
         """libpq string for ``user`` over the unix socket."""
-        return f"host={self.sockets} port={self.db_port} user={user} dbname=postgres"
+        return psycopg.conninfo.make_conninfo(
+            host=str(self.sockets), port=self.db_port, user=user, dbname=database
+        )
 
     def functions_env(self) -> dict[str, str]:
         """What an edge function of a hosted project finds in its environment."""
@@ -139,6 +143,8 @@ async def serve(options: ServeOptions) -> None:
     )
     await pool.open(wait=False)
     await realtime.start()
+    extensions = Extensions(options.conninfo)
+    extensions.start()
     await gateway.start("127.0.0.1", options.api_port)
     tasks.append(asyncio.create_task(_announce(ready, pool, realtime)))
     stopped = asyncio.create_task(stopping.wait())
@@ -149,7 +155,7 @@ async def serve(options: ServeOptions) -> None:
         ready.unlink(missing_ok=True)
         stopped.cancel()
         tasks[-1].cancel()
-        await asyncio.gather(gateway.stop(), realtime.stop(), functions.stop())
+        await asyncio.gather(gateway.stop(), realtime.stop(), functions.stop(), extensions.stop())
         for server in servers.values():
             server.should_exit = True
         with contextlib.suppress(TimeoutError):
