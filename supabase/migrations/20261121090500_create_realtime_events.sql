@@ -290,6 +290,35 @@ end;
 $$;
 revoke execute on function chat_private.announce_membership() from public, anon, authenticated;
 
+-- Whoever is deleted, or removed from a tenant, leaves conversations: these are locked before any
+-- row of theirs is, as in every write, and in one order. One that somebody has left already is not:
+-- whoever adds them there again holds its lock and waits for their membership.
+-- Security definer: as above.
+create function chat_private.lock_conversations_left()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_user_id constant uuid := coalesce(to_jsonb(old) ->> 'user_id', to_jsonb(old) ->> 'id');
+begin
+    perform
+    from chat.conversations as c
+    where
+        c.id in (
+            select p.conversation_id
+            from chat.participants as p
+            where p.user_id = v_user_id and (tg_op = 'DELETE' or p.left_at is null)
+        )
+    order by c.id
+    for no key update;
+    return case tg_op when 'DELETE' then old else new end;
+end;
+$$;
+revoke execute on function chat_private.lock_conversations_left()
+from public, anon, authenticated;
+
 -- Leaving a tenant is leaving its conversations.
 -- Security definer: as above.
 create function chat_private.leave_tenant_conversations()
@@ -378,6 +407,20 @@ create trigger participants_announce_deletion
 after delete on chat.participants
 for each row
 execute function chat_private.announce_membership();
+
+create trigger profiles_lock_conversations_left
+before delete on chat.profiles
+for each row execute function chat_private.lock_conversations_left();
+
+create trigger tenant_members_lock_conversations_left
+before update of removed_at on chat.tenant_members
+for each row
+when (old.removed_at is null and new.removed_at is not null)
+execute function chat_private.lock_conversations_left();
+
+create trigger tenant_members_lock_conversations_left_by_deleted
+before delete on chat.tenant_members
+for each row execute function chat_private.lock_conversations_left();
 
 create trigger tenant_members_leave_tenant_conversations
 after update of removed_at on chat.tenant_members

@@ -133,28 +133,28 @@ begin
     if found then
         insert into chat.participants (conversation_id, user_id, tenant_id)
         values
-            (v_conversation.id, v_user_id, v_tenant_id),
-            (v_conversation.id, v_other_id, v_tenant_id);
+            (v_conversation.id, v_conversation.user_low_id, v_tenant_id),
+            (v_conversation.id, v_conversation.user_high_id, v_tenant_id);
     else
         -- Somebody was first; whoever had left, and asks, is back.
-        update chat.participants as p
-        set left_at = null
+        select c.* into strict v_conversation
         from chat.conversations as c
         where
             c.tenant_id = v_tenant_id
             and c.user_low_id = least(v_user_id, v_other_id)
             and c.user_high_id = greatest(v_user_id, v_other_id)
-            and p.conversation_id = c.id
+        for no key update;
+        update chat.participants as p
+        set left_at = null
+        where
+            p.conversation_id = v_conversation.id
             and p.user_id = v_user_id
             and p.left_at is not null;
     end if;
 
     select c.* into strict v_conversation
     from chat.conversations as c
-    where
-        c.tenant_id = v_tenant_id
-        and c.user_low_id = least(v_user_id, v_other_id)
-        and c.user_high_id = greatest(v_user_id, v_other_id);
+    where c.id = v_conversation.id;
     return v_conversation;
 end;
 $$;
@@ -240,7 +240,9 @@ begin
     where
         m.tenant_id = v_tenant_id
         and m.user_id = any (v_user_id || v_others)
-        and m.removed_at is null;
+        and m.removed_at is null
+    -- Each row locks its member, as everywhere in this order.
+    order by m.user_id;
 
     select c.* into strict v_conversation
     from chat.conversations as c
@@ -416,6 +418,7 @@ begin
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_people) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null
     where chat.participants.left_at is not null;

@@ -134,6 +134,7 @@ begin
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_user_ids) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null,
         role = 'member',

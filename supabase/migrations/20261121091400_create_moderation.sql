@@ -143,7 +143,22 @@ begin
     if ban_user.expires_at <= chat_private.now() then
         perform chat_private.raise_error('expiry_in_past');
     end if;
-    -- Conversations first, as in every write, and in one order.
+    -- Locks in the order of all that end a membership or a ban: the ban, the membership, and the
+    -- conversations that are left by it, in the order of their ids.
+    perform
+    from chat.bans as b
+    where
+        b.tenant_id = v_caller.tenant_id
+        and b.user_id = ban_user.user_id
+        and b.lifted_at is null
+    for no key update;
+    select m.* into v_member
+    from chat.tenant_members as m
+    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id
+    for no key update;
+    if not found then
+        perform chat_private.raise_error('user_not_found');
+    end if;
     perform
     from chat.conversations as c
     where
@@ -151,25 +166,14 @@ begin
             select p.conversation_id
             from chat.participants as p
             where
-                p.tenant_id = v_caller.tenant_id
-                and p.user_id = ban_user.user_id
+                p.tenant_id = v_member.tenant_id
+                and p.user_id = v_member.user_id
                 and p.left_at is null
         )
     order by c.id
     for no key update;
-    perform
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id in (v_caller.user_id, ban_user.user_id)
-    order by m.user_id
-    for no key update;
-    -- Again, under the lock: somebody may have changed the caller's role meanwhile.
+    -- Again, after waiting: somebody may have changed the caller's role meanwhile.
     v_caller := chat_private.require_moderator(v_caller.tenant_id);
-    select m.* into v_member
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id;
-    if not found then
-        perform chat_private.raise_error('user_not_found');
-    end if;
     if v_member.removed_at is null and v_caller.role >= v_member.role then
         perform chat_private.raise_error('outranked');
     end if;

@@ -172,7 +172,7 @@ begin
         -- Private state is given whole, but what was unhidden only with the last page.
         case when v_step.has_more then known.private_rev else current_private_rev end,
         take_sync_step.visible_from_seq
-    );
+    )::chat_private.sync_position;
     return v_step;
 end;
 $$;
