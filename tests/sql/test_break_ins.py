@@ -267,7 +267,10 @@ class TestWaysThatStayShut:
         database, users, room = room
         with database.acting(users["alice"]) as connection:
             connection.execute("insert into chat.blocks (blocked_id) values (%s)", (users["bob"],))
-        ask = "insert into chat.blocks (blocker_id, blocked_id) values (%s, %s) on conflict do nothing"
+        ask = (
+            "insert into chat.blocks (blocker_id, blocked_id) values (%s, %s)"
+            " on conflict do nothing"
+        )
         for blocked in (users["bob"], users["charlie"]):
             assert refused(database, users["mallory"], ask, users["alice"], blocked) == "42501"
 
