@@ -11,6 +11,8 @@
 -- elsewhere. So it need not know of a table to remove it.
 
 set lock_timeout = '5s';
+-- Not a line for each object that goes with the schemas.
+set client_min_messages = 'warning';
 
 do $$
 declare

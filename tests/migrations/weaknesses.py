@@ -144,14 +144,14 @@ GRANTS = (
         "grant truncate on chat.messages to authenticated",
         "grant chat.messages to authenticated",
         "verify_privileges('^chat.messages$')",
-        "member: truncate chat.messages",
+        "member: truncate chat.messages, in principle",
     ),
     Weakness(
         "references",
         "grant references on chat.messages to authenticated",
         "grant chat.messages to authenticated",
         "verify_privileges('^chat.messages$')",
-        "member: references chat.messages",
+        "member: references chat.messages, in principle",
     ),
     Weakness(
         "usage of the private schema",
@@ -167,6 +167,13 @@ GRANTS = (
         "grant chat_private.deleted_messages to authenticated",
         "verify_reads('^chat_private.deleted_messages$')",
         "member: select chat_private.deleted_messages",
+    ),
+    Weakness(
+        "update of a private column",
+        "grant update (sends) on chat_private.send_windows to authenticated",
+        "grant chat_private.send_windows.sends to authenticated",
+        "verify_privileges('^chat_private.send_windows$')",
+        "member: update chat_private.send_windows, in principle",
     ),
     Weakness(
         "execute to the public",
@@ -321,9 +328,9 @@ ELSEWHERE = (
     ),
     Weakness(
         "Storage: upload anywhere",
-        'alter policy "parley: participants can upload to conversations they may write"'
+        'alter policy "parley: participants can upload to where they may write"'
         " on storage.objects with check (bucket_id = 'chat-attachments')",
-        'policy storage.objects "parley: participants can upload to conversations they may write"',
+        'policy storage.objects "parley: participants can upload to where they may write"',
         "verify_storage()",
         "other: insert storage.objects, new",
     ),
@@ -334,6 +341,13 @@ ELSEWHERE = (
         'policy storage.objects "parley: uploaders can delete what they have not sent"',
         "verify_storage()",
         "owner: delete storage.objects, owner",
+    ),
+    Weakness(
+        "Storage: the bucket",
+        'create policy "all" on storage.buckets to authenticated using (true)',
+        "",
+        "verify_storage()",
+        "stranger: update storage.buckets",
     ),
     Weakness(
         "Storage: a policy of the project's own",

@@ -231,3 +231,53 @@ def test_sending_again_does_not_show_what_has_expired(room):
     assert call(database, users["alice"], send, room, message_id) == "secret"
     database.owner.execute("update chat.messages set expires_at = now()")
     assert call(database, users["alice"], send, room, message_id) is None
+
+
+class TestWaysThatStayShut:
+    """PostgreSQL and the policies hold; these say so of what is here."""
+
+    def test_a_function_that_tells_what_it_is_given_is_given_nothing(self, room):
+        database, users, room = room
+        call(database, users["alice"], SEND, room, "secret")
+        with database.acting(users["mallory"]) as stranger:
+            told = []
+            stranger.add_notice_handler(lambda notice: told.append(notice.message_primary))
+            stranger.execute(
+                "create function pg_temp.tell(said text) returns boolean language plpgsql"
+                " cost 0.0001 as $$ begin raise notice '%', said; return true; end $$"
+            )
+            for table in ("chat.messages as m", "chat.message_receipts as r, chat.messages as m"):
+                stranger.execute(f"select from {table} where pg_temp.tell(m.body)".encode())
+            # An error tells as much as a notice.
+            stranger.execute("select from chat.messages where 1 / (length(body) - 6) = 1")
+        assert told == []
+
+    def test_statistics_show_no_values(self, room):
+        database, users, room = room
+        for number in range(20):
+            call(database, users["alice"], SEND, room, f"secret {number % 2}")
+        database.owner.execute("analyze chat.messages")
+        assert database.owner.execute(
+            "select count(*) > 0 from pg_stats where schemaname = 'chat'"
+        ).fetchone() == (True,)
+        seen = "select count(*) from pg_stats where schemaname in ('chat', 'chat_private')"
+        assert call(database, users["mallory"], seen) == 0
+
+    def test_on_conflict_does_not_tell_what_is_there(self, room):
+        database, users, room = room
+        with database.acting(users["alice"]) as connection:
+            connection.execute("insert into chat.blocks (blocked_id) values (%s)", (users["bob"],))
+        ask = (
+            "insert into chat.blocks (blocker_id, blocked_id) values (%s, %s)"
+            " on conflict do nothing"
+        )
+        for blocked in (users["bob"], users["charlie"]):
+            assert refused(database, users["mallory"], ask, users["alice"], blocked) == "42501"
+
+    @pytest.mark.parametrize("participants", ['{"user_id": 1}', '"x"', "[1]", '[{"user_id": "x"}]'])
+    def test_people_of_another_shape_open_nothing(self, room, participants):
+        database, users, _ = room
+        database.owner.execute("update chat.settings set who_may_open_subjects = 'members'")
+        ask = "select chat.open_subject('order', '1', %s)"
+        assert refused(database, users["alice"], ask, participants) in ("22023", "22P02")
+        assert database.owner.execute("select count(*) from chat.conversations").fetchone() == (1,)

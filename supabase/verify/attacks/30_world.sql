@@ -14,7 +14,7 @@ language sql
 stable
 return (select k.value::uuid from pg_temp.verify_known as k where k.name = verify_known_id.name);
 
--- A message by somebody in a conversation, with a secret in its text.
+-- A message by somebody in a conversation, with a secret in its text and a word to search for.
 create function pg_temp.verify_say(actor text, conversation text, secret text, place text)
 returns void
 language plpgsql
@@ -25,7 +25,8 @@ declare
         format(
             'select * from chat.send_message(conversation_id => %L, body => %L, id => %L)',
             pg_temp.verify_known_id(conversation),
-            case conversation when 'abroad' then 'verify.own.' else 'verify.secret.' end || secret,
+            'verify ' || case conversation when 'abroad' then 'verify.own.' else 'verify.secret.' end
+            || secret,
             pg_temp.verify_id('message ' || secret)
         )
     );
@@ -180,7 +181,7 @@ begin
             values
             (
                 'group edited',
-                'select * from chat.edit_message(%L, %s, body => ''verify.secret.edited'')'
+                'select * from chat.edit_message(%L, %s, body => ''verify verify.secret.edited'')'
             ),
             ('group deleted', 'select * from chat.delete_message(%L, %s)')
         ) as s (place, statement)

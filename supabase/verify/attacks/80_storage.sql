@@ -1,4 +1,4 @@
--- Everybody reads, replaces, removes and uploads files.
+-- Everybody reads, replaces, removes and uploads files; some would have the bucket.
 create function pg_temp.verify_storage()
 returns void
 language plpgsql
@@ -64,6 +64,24 @@ begin
             'storage.objects',
             concat_ws(' ', v_attempt.variant, v_attempt.upload),
             v_attempt.statement
+        );
+    end loop;
+    for v_attempt in
+        select
+            p.name as actor,
+            s.verb,
+            s.statement
+        from pg_temp.verify_people as p
+        cross join (
+            values
+            ('update', 'update storage.buckets set public = true where id = ''chat-attachments'''),
+            ('delete', 'delete from storage.buckets where id = ''chat-attachments''')
+        ) as s (verb, statement)
+        where p.name in ('owner', 'stranger', 'anon')
+        order by s.verb, p.position
+    loop
+        perform pg_temp.verify_try(
+            v_attempt.actor, v_attempt.verb, 'storage.buckets', null, v_attempt.statement
         );
     end loop;
 end;
