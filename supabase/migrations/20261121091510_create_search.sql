@@ -42,28 +42,36 @@ create type chat_private.search_hit as (created_at timestamptz, conversation_id 
 
 create function chat_private.encode_search_hit(hit chat_private.search_hit)
 returns text
-language sql
+language plpgsql
 immutable
 parallel safe
 set search_path = ''
-return concat_ws(
-    '~', (extract(epoch from (hit).created_at) * 1000000)::bigint, (hit).conversation_id, (hit).seq
-);
+as $$
+begin
+    return concat_ws(
+        '~', (extract(epoch from hit.created_at) * 1000000)::bigint, hit.conversation_id, hit.seq
+    );
+end;
+$$;
 revoke execute on function chat_private.encode_search_hit(chat_private.search_hit)
 from public, anon, authenticated;
 
 create function chat_private.decode_search_hit(parts text [])
 returns chat_private.search_hit
-language sql
+language plpgsql
 immutable
 strict
 parallel safe
 set search_path = ''
-return row(
-    timestamptz '1970-01-01 00:00:00+00' + parts[1]::bigint * interval '1 microsecond',
-    parts[2]::uuid,
-    parts[3]::bigint
-)::chat_private.search_hit;
+as $$
+begin
+    return row(
+        timestamptz '1970-01-01 00:00:00+00' + parts[1]::bigint * interval '1 microsecond',
+        parts[2]::uuid,
+        parts[3]::bigint
+    )::chat_private.search_hit;
+end;
+$$;
 revoke execute on function chat_private.decode_search_hit(text []) from public, anon, authenticated;
 
 -- The parts of a cursor. Newest: the hit that the page ended with. Ranked: its score, it, and the
@@ -94,14 +102,46 @@ from public, anon, authenticated;
 -- Any of these marks, see search_vector.
 create function chat_private.search_any(marks text [])
 returns tsquery
-language sql
+language plpgsql
 immutable
 parallel safe
 set search_path = ''
-return (
-    select string_agg(quote_literal(' ' || m.mark), ' | ') from unnest(marks) as m (mark)
-)::tsquery;
+as $$
+begin
+    return ''' ' || array_to_string(marks, ''' | '' ') || '''';
+end;
+$$;
 revoke execute on function chat_private.search_any(text []) from public, anon, authenticated;
+
+-- The marks of search_vector for the spans of a level from number bottom to that of second top.
+create function chat_private.search_span(level integer, bottom bigint, top bigint)
+returns tsquery
+language plpgsql
+immutable
+parallel safe
+set search_path = ''
+as $$
+declare
+    v_shift constant integer := 6 * search_span.level + 2;
+    v_span constant tsquery := chat_private.search_any(
+        array(
+            select
+                search_span.level
+                || to_hex(case when search_span.level < 2 then s.number & 16383 else s.number end)
+            from generate_series(search_span.bottom, search_span.top >> v_shift) as s (number)
+        )
+    );
+begin
+    if search_span.level >= 2 then
+        return v_span;
+    end if;
+    return v_span && chat_private.search_span(
+        search_span.level + 2, (search_span.bottom << v_shift) >> (v_shift + 12), search_span.top
+    );
+end;
+$$;
+revoke execute on function chat_private.search_span(integer, bigint, bigint)
+from public, anon, authenticated;
 
 -- What the user typed, by the rules of each language that messages of these tenants are indexed in.
 -- Raises search_query_empty when in none of those they use now a word is left that must be there:
@@ -162,9 +202,8 @@ from public, anon, authenticated;
 -- message on. Says of them what the policy of messages says: not expired, not hidden; and leaves
 -- out what people sent whom the caller has blocked.
 --
--- Reads the index back in time, a span after the other, each four times as long as the one before,
--- until enough are found: however common the words are, not many more are looked at than are
--- needed. A span is at most 4 times too long; so with these marks at most 5 of a level cover it.
+-- Reads the index back in time, a span after the other, each some four times as long as the one before,
+-- until enough are found: however common the words are, not many more are looked at than needed.
 create function chat_private.find_messages(
     words tsquery,
     conversation_ids uuid [],
@@ -224,6 +263,8 @@ begin
                     readable::numeric * readable * (100 + v_conversations)
                     < 150::numeric * wanted * v_all
                     or v_seen_before > readable
+                    -- Of a phrase, each message with its words is read.
+                    or v_words::text like '%<%>%'
                 )
             );
             if v_is_narrow then
@@ -231,21 +272,15 @@ begin
             end if;
         end if;
 
-        v_level := v_step / 2;
-        if v_level < 6 then
-            v_bottom := (
-                v_top >> (4 * v_level + 2)
-            ) - case v_step % 2 when 0 then 0 else 3 end;
-            v_query := v_words && chat_private.search_any(
-                array(
-                    select v_level || to_hex(s.number)
-                    from generate_series(v_bottom, v_top >> (4 * v_level + 2)) as s (number)
-                )
-            );
-            v_from := to_timestamp(v_bottom << (4 * v_level + 2));
-        else
+        v_level := v_step / 3;
+        if v_level = 4 or (v_is_narrow and readable <= 5000) then
             v_query := v_words;
             v_from := '-infinity';
+        else
+            -- 1, 4 and 16 marks of each level.
+            v_bottom := (v_top >> (6 * v_level + 2)) + 1 - (1 << (2 * (v_step % 3)));
+            v_from := to_timestamp(v_bottom << (6 * v_level + 2));
+            v_query := v_words && chat_private.search_span(v_level, v_bottom, v_top);
         end if;
         select
             count(*),
@@ -288,7 +323,7 @@ begin
             return v_hits[:wanted];
         end if;
         v_seen_before := v_seen_before + v_seen;
-        v_top := (v_bottom << (4 * v_level + 2)) - 1;
+        v_top := (v_bottom << (6 * v_level + 2)) - 1;
         -- Nothing is between: times have microseconds.
         v_until := v_from - interval '1 microsecond';
         v_step := v_step + case v_seen when 0 then 2 else 1 end;
