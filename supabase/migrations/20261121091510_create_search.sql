@@ -263,8 +263,6 @@ begin
                     readable::numeric * readable * (100 + v_conversations)
                     < 150::numeric * wanted * v_all
                     or v_seen_before > readable
-                    -- Of a phrase, each message with its words is read.
-                    or v_words::text like '%<%>%'
                 )
             );
             if v_is_narrow then
@@ -326,7 +324,8 @@ begin
         v_top := (v_bottom << (6 * v_level + 2)) - 1;
         -- Nothing is between: times have microseconds.
         v_until := v_from - interval '1 microsecond';
-        v_step := v_step + case v_seen when 0 then 2 else 1 end;
+        -- After nothing, the next level.
+        v_step := v_step + case v_seen when 0 then 3 - v_step % 3 else 1 end;
     end loop;
 end;
 $$;

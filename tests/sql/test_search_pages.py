@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import psycopg
 import pytest
+
+from parley_stack.testing.databases import act_as
 
 WORDS = ("ant", "bee", "cat", "dog", "elk", "fox")
 QUERIES = (
@@ -152,3 +155,89 @@ def test_pages_do_not_move_while_people_write(database, superuser, order_by):
         (rooms[0],) = connection.execute("select id from chat.conversations limit 1").fetchone()
         assert pages(connection, arguments, write) == expected
         assert len(reference(connection, arguments, [])) > len(expected) + 3
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def scans(superuser, user, query, **arguments):
+    """How a search reads messages: (index, rows) of each scan that names one, in order."""
+    plans = []
+    superuser.add_notice_handler(lambda notice: plans.append(notice.message_primary))
+    names = "".join(f", {name} => %({name})s" for name in arguments)
+    try:
+        superuser.execute(
+            "load 'auto_explain'; set auto_explain.log_min_duration = 0; "
+            "set auto_explain.log_nested_statements = on; set auto_explain.log_analyze = on; "
+            "set auto_explain.log_format = json; set auto_explain.log_level = notice"
+        )
+        act_as(superuser, user, role="authenticated")
+        rows = superuser.execute(
+            f"select 1 from chat.search_messages(%(query)s{names})", {"query": query, **arguments}
+        ).fetchall()
+    finally:
+        superuser.execute("reset role; set auto_explain.log_min_duration = -1")
+    found = [
+        (node.get("Index Name", node["Node Type"]), node["Actual Rows"] * node["Actual Loops"])
+        for text in plans
+        for node in nodes(json.loads(text[text.index("{") :])["Plan"])
+        if node.get("Relation Name") == "messages"
+        and node["Node Type"] != "Bitmap Heap Scan"
+        or str(node.get("Index Name")).startswith("messages_")
+    ]
+    return len(rows), found
+
+
+@pytest.fixture
+def many(database, superuser):
+    """A user in 12 rooms of 8000 messages, among 20000; all with one word, few with another."""
+    alice, bob = database.user("alice"), database.user("bob")
+    rooms = []
+    for starter, other in [(alice, [bob])] * 12 + [(bob, [])] * 2:
+        with database.acting(starter) as connection:
+            (room,) = connection.execute(
+                "select (chat.start_group('Group', %s::uuid[])).id", (other,)
+            ).fetchone()
+        rooms.append(room)
+        size = 6000 if len(rooms) in (1, 13, 14) else 200
+        superuser.execute("delete from chat.messages where conversation_id = %s", (room,))
+        superuser.execute(
+            "insert into chat.messages "
+            "(conversation_id, sender_id, seq, rev, created_at, body) "
+            "select %s, %s, n, n, now() - (%s - n) * interval '1 min', "
+            "'common' || case n %% 1000 when 7 then ' rare' else '' end "
+            "from generate_series(1, %s) as n",
+            (room, bob, size, size),
+        )
+        superuser.execute(
+            "update chat.conversations set last_seq = %s, rev = %s where id = %s",
+            (size, size, room),
+        )
+    superuser.execute("analyze chat.messages")
+    return alice, rooms
+
+
+def test_common_words_are_read_from_the_newest_back(superuser, many):
+    alice, rooms = many
+    for arguments in ({}, {"conversation_id": rooms[0]}):
+        count, found = scans(superuser, alice, "common", **arguments)
+        assert count == 20
+        looked_at = [rows for index, rows in found if index == "messages_search_idx"]
+        assert {index for index, _ in found} == {"messages_search_idx", "messages_pkey"}
+        assert 20 <= sum(looked_at) < 400, looked_at
+        # And each of the page once as the definer and once as the caller.
+        assert [rows for index, rows in found if index == "messages_pkey"] == [20, 20]
+
+
+def test_rare_words_are_read_from_the_index(superuser, many):
+    alice, rooms = many
+    for arguments, matching, readable in (({}, 29, 17), ({"conversation_id": rooms[0]}, 6, 6)):
+        count, found = scans(superuser, alice, "rare", **arguments)
+        assert count == readable
+        assert {index for index, _ in found} == {"messages_search_idx", "messages_pkey"}
+        looked_at = sum(rows for index, rows in found if index == "messages_search_idx")
+        # The last look-up has no span, so it meets the newer ones again.
+        assert matching <= looked_at <= 3 * matching
