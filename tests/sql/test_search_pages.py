@@ -118,7 +118,7 @@ def reference(connection, arguments, blocked):
 @pytest.mark.parametrize("seed", range(4))
 def test_finds_what_asking_every_message_finds(database, superuser, seed):
     rng = random.Random(seed)
-    users, rooms = make_people(database, superuser, rng)
+    users, _ = make_people(database, superuser, rng)
     found = 0
     for user in users:
         with database.acting(user) as connection:
@@ -184,8 +184,7 @@ def scans(superuser, user, query, **arguments):
         (node.get("Index Name", node["Node Type"]), node["Actual Rows"] * node["Actual Loops"])
         for text in plans
         for node in nodes(json.loads(text[text.index("{") :])["Plan"])
-        if node.get("Relation Name") == "messages"
-        and node["Node Type"] != "Bitmap Heap Scan"
+        if (node.get("Relation Name") == "messages" and node["Node Type"] != "Bitmap Heap Scan")
         or str(node.get("Index Name")).startswith("messages_")
     ]
     return len(rows), found
