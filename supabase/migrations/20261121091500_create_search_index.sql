@@ -74,9 +74,11 @@ from public, anon;
 grant execute on function chat_private.searchable_text(chat.message_kind, text, jsonb)
 to authenticated;
 
--- What is indexed of a message. Marks begin with a space, which no word does: language,
--- conversation, and on six levels the span of 2^(4 * level + 2) seconds that it was sent in, from 4
--- seconds to 48 days. Immutable, because the languages are those that come with PostgreSQL.
+-- What is indexed of a message: its words, and marks, which begin with a space as no word does. Of
+-- the language, the conversation, and the time in spans of 2^2, 2^8, 2^14 and 2^20 seconds (4
+-- seconds, 4 minutes, 5 hours, 12 days). Spans of the first two levels are numbered modulo 16384, so
+-- that quiet times do not cost a new word for each message; together with the mark two levels up
+-- they are exact. Immutable, because the languages are those that come with PostgreSQL.
 create function chat_private.search_vector(
     kind chat.message_kind,
     body text,
@@ -104,12 +106,10 @@ begin
         array[
             ' ' || v_language,
             ' ' || search_vector.conversation_id,
-            ' 0' || to_hex(v_seconds >> 2),
-            ' 1' || to_hex(v_seconds >> 6),
-            ' 2' || to_hex(v_seconds >> 10),
-            ' 3' || to_hex(v_seconds >> 14),
-            ' 4' || to_hex(v_seconds >> 18),
-            ' 5' || to_hex(v_seconds >> 22)
+            ' 0' || to_hex((v_seconds >> 2) & 16383),
+            ' 1' || to_hex((v_seconds >> 8) & 16383),
+            ' 2' || to_hex(v_seconds >> 14),
+            ' 3' || to_hex(v_seconds >> 20)
         ]
     );
 end;
