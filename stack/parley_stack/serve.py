@@ -1,4 +1,4 @@
-"""The process that serves: gateway, Auth, Realtime and the mail sink on one event loop.
+"""The process that serves: gateway, Auth, Realtime, functions and mail sink on one event loop.
 
 Auth and Realtime's HTTP side are ordinary ASGI applications on unix sockets, reached through the
 gateway like PostgREST; WebSockets are handed to Realtime by the gateway as they come in.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from .auth.app import create_app
 from .config import Config
+from .functions.app import Functions
 from .gateway import Gateway, Route, Upstream
 from .keys import Keys
 from .mailbox.app import create_app as create_mailbox
@@ -45,6 +47,19 @@ class ServeOptions:
     def conninfo(self, user: str) -> str:
         """libpq string for ``user`` over the unix socket."""
         return f"host={self.sockets} port={self.db_port} user={user} dbname=postgres"
+
+    def functions_env(self) -> dict[str, str]:
+        """What an edge function of a hosted project finds in its environment."""
+        keys = self.keys
+        return {
+            "SUPABASE_URL": self.api_url,
+            "SUPABASE_DB_URL": f"postgresql://postgres:postgres@127.0.0.1:{self.db_port}/postgres",
+            "SUPABASE_ANON_KEY": keys.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": keys.service_role_key,
+            "SUPABASE_PUBLISHABLE_KEYS": json.dumps({"default": keys.publishable_key}),
+            "SUPABASE_SECRET_KEYS": json.dumps({"default": keys.secret_key}),
+            "SB_REGION": "local",
+        }
 
     @property
     def api_url(self) -> str:
@@ -95,6 +110,7 @@ async def serve(options: ServeOptions) -> None:
         options.conninfo("supabase_auth_admin"), min_size=1, max_size=8, open=False, timeout=10
     )
     realtime = Realtime(options.config.realtime, options.keys, options.conninfo("supabase_admin"))
+    functions = Functions(options.config, options.keys, options.functions_env())
     apps = {
         "auth": create_app(
             options.config.auth,
@@ -104,6 +120,7 @@ async def serve(options: ServeOptions) -> None:
             workdir=options.config.workdir,
         ),
         "realtime": realtime.http_app,
+        "functions": functions.app,
     }
     servers = {name: _asgi_server(app) for name, app in apps.items()}
     routes = [
@@ -132,7 +149,7 @@ async def serve(options: ServeOptions) -> None:
         ready.unlink(missing_ok=True)
         stopped.cancel()
         tasks[-1].cancel()
-        await asyncio.gather(gateway.stop(), realtime.stop())
+        await asyncio.gather(gateway.stop(), realtime.stop(), functions.stop())
         for server in servers.values():
             server.should_exit = True
         with contextlib.suppress(TimeoutError):

@@ -32,10 +32,15 @@ declare
     v_user_id constant uuid := auth.uid();
     v_who constant text := (chat_private.settings_for(check_may_start.tenant_id)).who_may_start;
 begin
+    -- Of others than members of the tenant nothing is told, not even that they blocked the caller.
     if exists (
         select
         from unnest(check_may_start.user_ids) as u (id)
-        where chat_private.is_blocked_between(v_user_id, u.id)
+        inner join chat.tenant_members as m on u.id = m.user_id
+        where
+            m.tenant_id = check_may_start.tenant_id
+            and m.removed_at is null
+            and chat_private.is_blocked_between(v_user_id, u.id)
     ) then
         perform chat_private.raise_error('blocked');
     end if;
@@ -220,6 +225,8 @@ begin
         if not found then
             perform chat_private.raise_error('conversation_id_taken');
         end if;
+        -- Whoever made it and was removed learns nothing of what it is now.
+        perform chat_private.require_participant(v_conversation.id);
         return v_conversation;
     end if;
 
@@ -312,15 +319,25 @@ begin
             c.tenant_id = v_tenant_id
             and c.subject_type = open_subject.subject_type
             and c.subject_id = open_subject.subject_id;
-        if found then
-            perform chat_private.require_participant(v_conversation.id);
+        if exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = v_conversation.id
+                and p.user_id = v_user_id
+                and p.left_at is null
+        ) then
             return v_conversation;
         end if;
+        -- Whoever may open none does not learn which there are.
         if (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'nobody' or (
             (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'moderators'
             and v_tenant_id <> all (array(select chat_private.tenant_ids_for_moderator()))
         ) then
             perform chat_private.raise_error('start_not_allowed');
+        end if;
+        if v_conversation.id is not null then
+            perform chat_private.raise_error('conversation_not_found');
         end if;
         perform chat_private.check_may_start(v_tenant_id, array_remove(v_people, v_user_id));
     end if;

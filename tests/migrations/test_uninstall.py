@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import isolation
 import psycopg
 import pytest
 
@@ -70,6 +71,55 @@ def test_uninstalling_leaves_what_was_there_before(project: psycopg.Connection) 
     _install(project)
     _uninstall(project)
     assert read_catalogue(project) == before
+
+
+def test_uninstalling_takes_the_data_along_and_nothing_of_the_project(
+    project: psycopg.Connection,
+) -> None:
+    before = read_catalogue(project)
+    _install(project)
+    # The world of the attacks has a row in every table of chat.
+    with psycopg.connect(project.info.dsn + " password=postgres") as other:
+        for path in sorted((isolation.FOLDER / "attacks").glob("*.sql")):
+            other.execute(path.read_bytes())
+        other.execute("select pg_temp.verify_make_world()")
+        (empty,) = other.execute(
+            "select array_agg(r.name) from pg_temp.verify_relations as r where r.is_table"
+            " and r.name like 'chat.%' and not exists"
+            " (select from pg_temp.verify_world as w where w.relation = r.name)"
+        ).fetchone()
+        other.execute("discard temp")
+        # Through the Storage API, elsewhere.
+        other.execute("select set_config('storage.allow_delete_query', 'true', true)")
+        other.execute("delete from storage.objects")
+        users = other.execute("select count(*) from auth.users").fetchone()
+        other.commit()
+    assert empty == ["chat.tiers"]
+    _uninstall(project)
+    assert read_catalogue(project) == before
+    assert project.execute("select count(*) from auth.users").fetchone() == users
+
+
+def test_jobs_of_the_project_go_on(project: psycopg.Connection) -> None:
+    # As pg_cron has it: the extension is not on every machine.
+    project.execute(
+        """
+        create schema cron;
+        create table cron.job (jobid bigint, jobname text, command text);
+        create function cron.unschedule(id bigint) returns boolean language sql
+        as 'delete from cron.job where jobid = id returning true';
+        create function cron.schedule(name text, schedule text, command text) returns bigint
+        language sql as 'insert into cron.job
+        values ((select count(*) + 1 from cron.job), $1, $3) returning jobid';
+        select cron.schedule('nightly', '0 0 * * *', 'select chat.check_counters()');
+        """
+    )
+    before = read_catalogue(project)
+    _install(project)
+    project.execute("select cron.schedule('parley-sweep', '* * * * *', 'select 1')")
+    _uninstall(project)
+    assert read_catalogue(project) == before
+    assert project.execute("select jobname from cron.job").fetchall() == [("nightly",)]
 
 
 def test_uninstalling_what_is_not_installed_changes_nothing(project: psycopg.Connection) -> None:
