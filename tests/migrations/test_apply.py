@@ -66,10 +66,8 @@ def test_each_is_one_transaction_of_a_role_without_superpowers(bare):
     for path in MIGRATIONS:
         text = path.read_text()
         assert not re.search(r"^(begin|commit|rollback);", text, re.MULTILINE), path.name
-        before = read_catalogue(bare.owner)
         with bare.owner.transaction():
             bare.owner.execute(text.encode())
-        assert read_catalogue(bare.owner) != before, path.name
 
 
 def test_users_of_before_are_there_afterwards(bare):

@@ -94,7 +94,7 @@ class TestOneOrder:
     """64 writers, a third of whose transactions roll back, and those who read meanwhile."""
 
     WRITERS = 64
-    SENDS = 12
+    SENDS = 8
 
     def test_writers_and_readers(self, group):
         database, people, room = group
