@@ -228,6 +228,30 @@ end;
 $$;
 revoke execute on function chat_private.set_mention_all() from public, anon, authenticated;
 
+-- The conversation knows its newest mention, so that the inbox looks for none where there is none.
+-- Security definer: as above.
+create function chat_private.keep_last_mention()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    update chat.conversations as c
+    set last_mention_seq = n.seq
+    from (
+        select
+            m.conversation_id,
+            max(m.message_seq) as seq
+        from new_mentions as m
+        group by m.conversation_id
+    ) as n
+    where c.id = n.conversation_id and c.last_mention_seq < n.seq;
+    return null;
+end;
+$$;
+revoke execute on function chat_private.keep_last_mention() from public, anon, authenticated;
+
 -- Security definer: under row security each call would ask anew which conversations are the
 -- caller's. Counts, from the caller's own mentions alone, messages they can read.
 create function chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint)
@@ -434,6 +458,11 @@ when (
     and new.deleted_at is null
 )
 execute function chat_private.set_mention_all();
+
+create trigger mentions_keep_last_mention
+after insert on chat.mentions
+referencing new table as new_mentions
+for each statement execute function chat_private.keep_last_mention();
 
 -- Not for what goes along with a message or a participant (depth above 0): that is announced as
 -- their going, and there may be no settings left to count it in.
