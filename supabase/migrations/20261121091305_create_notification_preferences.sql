@@ -37,8 +37,8 @@ comment on table chat.notification_preferences is
 comment on column chat.notification_preferences.types_off is
     'Of these types nothing is written.';
 comment on column chat.notification_preferences.push is
-    'Which messages go to devices: all, those to them (direct, mentions, replies), or nothing at '
-    'all.';
+    'What goes to devices: all; mentions, which is messages to them (direct ones and replies too); '
+    'or none.';
 comment on column chat.notification_preferences.quiet_from is
     'From this time of day until quiet_until, in the user''s time zone and over midnight if that '
     'is earlier, nothing goes to devices; the feed goes on.';
