@@ -9,13 +9,13 @@ from psycopg.types.json import Jsonb
 
 @pytest.fixture
 def group(database):
-    """Alice's group with bob and charlie, nothing unread in their feeds."""
+    """Alice's group with bob and charlie, nothing in their feeds."""
     users = [database.user(name) for name in ("alice", "bob", "charlie")]
     with database.acting(users[0]) as connection:
         (room,) = connection.execute(
             "select (chat.start_group('Group', %s::uuid[])).id", (users[1:],)
         ).fetchone()
-    database.owner.execute("delete from chat.notifications")
+    database.owner.execute("delete from chat.notifications; delete from realtime.messages")
     return database, users, room
 
 
