@@ -184,6 +184,15 @@ class TestPeople:
         assert (row["type"], row["read_at"]) == ("added_to_conversation", None)
         assert written(database) == 1
 
+    def test_whoever_is_removed_again_sees_it_no_more(self, group):
+        database, (alice, *_), room = group
+        dave = database.user("dave")
+        with database.acting(alice) as connection:
+            call(connection, "add_participants", room, [dave])
+            call(connection, "remove_participant", room, dave)
+        assert feed(database, dave) == []
+        assert written(database) == 1
+
     def test_not_of_a_direct_conversation(self, group):
         database, (alice, bob, _), _ = group
         with database.acting(alice) as connection:
