@@ -30,6 +30,7 @@ create table chat.conversations (
     last_activity_at timestamptz not null default chat_private.now(),
     last_seq bigint not null default 0,
     message_count bigint not null default 0,
+    last_mention_seq bigint not null default 0,
     participant_count integer not null default 0,
     rev bigint not null default 0,
     epoch integer not null default 1,
@@ -83,6 +84,8 @@ comment on column chat.conversations.sync_from_rev is
 comment on column chat.conversations.last_seq is 'Number of the newest message; no gaps.';
 comment on column chat.conversations.message_count is
     'Messages by people ever sent here, which is what unread counts are counted from.';
+comment on column chat.conversations.last_mention_seq is
+    'No message after this one mentions anybody: who has read it need not look for mentions.';
 comment on column chat.conversations.rev is
     'Number of the newest change that a participant can observe; each change takes the next.';
 comment on column chat.conversations.epoch is

@@ -1,7 +1,7 @@
 -- Purpose: messages to be sent later.
 -- Objects: table chat.scheduled_messages; functions chat.schedule_message,
 --          chat.update_scheduled_message, chat.cancel_scheduled_message,
---          chat_private.send_due_messages.
+--          chat_private.send_due_messages; a job of pg_cron, where that is installed.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
@@ -455,3 +455,16 @@ using (
     user_id = (select auth.uid())
     and conversation_id = any (array(select chat_private.conversation_ids_for_member()))
 );
+
+-- Jobs -----------------------------------------------------------------------------------------
+
+-- Where pg_cron is. Elsewhere: docs/how-to/scheduled-messages.md.
+do $$
+begin
+    if to_regprocedure('cron.schedule(text, text, text)') is not null then
+        perform cron.schedule(
+            'parley-send-due-messages', '* * * * *', 'select chat_private.send_due_messages()'
+        );
+    end if;
+end;
+$$;
