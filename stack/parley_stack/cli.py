@@ -1,6 +1,6 @@
-"""The command line: ``python -m parley_stack start|stop|status|reset``.
+"""The command line: ``python -m parley_stack start|stop|status|reset|test``.
 
-Exit codes: 0 done; 1 could not be done; 2 wrong arguments or configuration.
+Exit codes: 0 done; 1 could not be done; 2 wrong arguments or configuration; `test`: its command's.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parley_stack", description="A local Supabase without Docker."
     )
-    commands = parser.add_subparsers(required=True, metavar="start|stop|status|reset")
+    commands = parser.add_subparsers(required=True, metavar="start|stop|status|reset|test")
 
     def command(name: str, run: object, about: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=about, description=about)
@@ -74,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("-o", "--output", choices=("pretty", "env", "json"), default="pretty")
     command("stop", _stop, "stop the stack; the data stays")
     command("reset", _reset, "stop the stack and delete its data")
+    test = command("test", _test, "run tests on an ephemeral stack of their own")
+    test.add_argument(
+        "test_command",
+        nargs="*",
+        metavar="-- COMMAND",
+        help="run in the workdir, the stack in its environment (default: pytest)",
+    )
 
     serve = commands.add_parser("_serve")
     serve.set_defaults(command=_serve)
@@ -291,6 +298,12 @@ def _reset(arguments: argparse.Namespace) -> int:
         shutil.rmtree(paths.data)
     print(f"Deleted {paths.data}.")
     return 0
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from .testing.command import run_tests
+
+    return run_tests(arguments.workdir.resolve(), arguments.test_command)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
