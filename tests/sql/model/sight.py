@@ -120,7 +120,7 @@ def _conversation(
     unread: dict[str, int] = {}
     for p in room.active():
         if p.party is not None:
-            count = room.unread(p, world.now)
+            count = room.unread(p, world.now, in_public=True)
             unread[p.party] = min(count, unread.get(p.party, count))
     sight["unread_by_party"] += [
         {"conversation_id": room.id, "party": party, "unread_count": count}

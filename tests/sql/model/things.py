@@ -152,15 +152,16 @@ class Room:
         """Those who take part now."""
         return [p for p in self.people.values() if p.left_at is None]
 
-    def unread(self, person: Participant, now: int) -> int:
-        """Exactly what ``person`` has not read and can."""
+    def unread(self, person: Participant, now: int, *, in_public: bool = False) -> int:
+        """Exactly what ``person`` has not read and can; ``in_public``, without private marks."""
+        after = person.last_read if in_public else person.unread_after
         return sum(
             m.kind != "system"
             and m.sender != person.user
             and m.deleted_at is None
-            and m.seq not in person.hidden
+            and (in_public or m.seq not in person.hidden)
             and not (m.expires_at is not None and m.expires_at <= now)
-            for m in self.messages[person.unread_after :]
+            for m in self.messages[after:]
         )
 
     def thread_count(self, seq: int) -> int:
