@@ -181,7 +181,6 @@ def _private(
                 "is_pinned": person.settings.is_pinned,
                 "is_archived": person.settings.is_archived,
                 "unread_from_seq": person.settings.unread_from,
-                "rev": person.settings.rev,
             }
         )
     sight["hidden_messages"] += [{**mine, "message_seq": seq} for seq in person.hidden]

@@ -150,7 +150,8 @@ class World:
         """Takes the conversation's next rev for an event."""
         room.rev += 1
         unread = {p.user: room.unread(p, self.now) for p in room.active()}
-        self.events.append(Event(room.id, room.rev, name, room.epoch, on_topic, unread))
+        if on_topic or unread:
+            self.events.append(Event(room.id, room.rev, name, room.epoch, on_topic, unread))
         return room.rev
 
     def touch(self, room: Room, message: Message, name: str) -> None:
@@ -161,8 +162,9 @@ class World:
     def touch_private(self, person: Participant) -> Settings:
         """Something private to them changed."""
         person.settings = person.settings or Settings()
-        person.settings.rev += 1
-        self.notices.append(Notice(person.user, "private_changed", person.settings.rev))
+        notice = Notice(person.user, "private_changed")
+        if notice not in self.notices:
+            self.notices.append(notice)
         return person.settings
 
     def join(self, room: Room, people: list[Participant]) -> None:
