@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .sight import KEYS, RARE_KEYS
-from .things import FOREVER
+from .state import FOREVER
 
 _COLUMNS = {
     "inbox": """to_jsonb(x) || jsonb_build_object(
         'counterpart', x.counterpart -> 'id', 'last_message', x.last_message -> 'seq')""",
     "messages": """to_jsonb(x) || jsonb_build_object(
-        'reaction_summary', chat.reaction_summary(x), 'poll_results', chat.poll_results(x))""",
+        'reaction_summary', chat.reaction_summary(x),
+        'poll_results', chat.poll_results(x) - 'is_closed')""",
 }
 
 
@@ -63,14 +64,54 @@ begin
     return v_sight;
 end $$;
 
-create function model.step(user_id uuid, statement text, room_id uuid, viewers uuid[])
+create function model.sync(user_id uuid, cursor text, page_size integer)
 returns jsonb language plpgsql as $$
 declare
-    v_answer text;
+    v_page jsonb;
+    v_pages jsonb := '[]';
+    v_ids uuid[] := '{{}}';
+    v_loaded jsonb;
+begin
+    perform model.become(user_id);
+    loop
+        v_page := chat.sync(cursor, null, page_size);
+        v_pages := v_pages || v_page;
+        v_ids := v_ids || array(
+            select (c ->> 'conversation_id')::uuid
+            from jsonb_array_elements(v_page -> 'conversations') as c
+            where (c ->> 'resync')::boolean
+        );
+        exit when not (v_page ->> 'has_more')::boolean;
+        if v_page ->> 'cursor' = cursor then
+            raise 'sync goes on and on';
+        end if;
+        cursor := v_page ->> 'cursor';
+    end loop;
+    -- What a client loads itself.
+    select jsonb_build_object(
+        {_looking(["messages", "mentions", "pins"], " where x.conversation_id = any (v_ids)")}
+    ) into v_loaded;
+    perform set_config('role', 'none', true);
+    return jsonb_build_object('pages', v_pages, 'loaded', v_loaded);
+end $$;
+
+create function model.step(
+    user_id uuid,
+    statement text,
+    is_undone boolean,
+    room_id uuid,
+    viewers uuid[],
+    syncing uuid,
+    cursor text,
+    page_size integer
+)
+returns jsonb language plpgsql as $$
+declare
+    v_answer jsonb;
     v_state text;
     v_code text;
     v_constraint text;
-    v_events jsonb;
+    v_told jsonb;
 begin
     perform model.become(user_id);
     begin
@@ -78,6 +119,10 @@ begin
             execute statement into v_answer;
         else
             execute statement;
+        end if;
+        perform set_config('role', 'none', true);
+        if is_undone then
+            raise 'undone' using errcode = 'UNDON';
         end if;
     exception when others then
         get stacked diagnostics
@@ -89,16 +134,17 @@ begin
     with gone as (
         delete from realtime.messages as m returning m.topic, m.event, m.payload
     )
-    select jsonb_agg(to_jsonb(g)) into v_events from gone as g;
+    select coalesce(jsonb_agg(to_jsonb(g)), '[]') into v_told from gone as g;
     return jsonb_build_object(
         'answer', v_answer,
-        'state', v_state,
-        'code', coalesce(nullif(v_constraint, ''), nullif(v_code, '')),
-        'events', v_events,
+        'refusal', case when v_state <> 'UNDON'
+            then coalesce(nullif(v_constraint, ''), nullif(v_code, ''), v_state) end,
+        'told', v_told,
         'drift', (select jsonb_agg(to_jsonb(c)) from chat.check_counters(room_id) as c),
         'sights', (
             select jsonb_object_agg(v.id, model.see(v.id, room_id)) from unnest(viewers) as v (id)
-        )
+        ),
+        'sync', model.sync(syncing, cursor, page_size)
     );
 end $$;
 """

@@ -9,33 +9,16 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from . import (
-    conversations,
-    membership,
-    messages,
-    moderation,
-    personal,
-    reading,
-    responses,
-    surroundings,
-)
+from . import membership, messages, private, replica, ruling
 from .calls import DECK, OPERATIONS, Call, Draw
 from .looking import SCHEMA
-from .sight import differences, see
-from .things import Event, Member, Notice, Refused, Tenant
+from .replica import Replica
+from .sight import KEYS, RARE_KEYS, differences, see
+from .state import Event, Member, Notice, Refused, Room, Tenant, iso
 from .world import World
 
 # Importing them fills the deck of operations.
-NOUNS = (
-    conversations,
-    membership,
-    messages,
-    moderation,
-    personal,
-    reading,
-    responses,
-    surroundings,
-)
+NOUNS = (membership, messages, private, ruling)
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank")
 USERS = tuple(f"00000000-0000-4000-a000-00000000000{n}" for n in range(1, 7))
 # The first is the one that everybody joins who signs up.
@@ -45,8 +28,14 @@ ROLES = (
     {USERS[0]: "member", USERS[1]: "owner", USERS[4]: "member"},
 )
 START = 1_800_000_000
-# After each so many steps everybody looks at everything; in between, those whom a step concerns.
-ALL_LOOK = 10
+# After each so many steps everybody looks at everything; in between, the actor and one more look at
+# the conversation, and somebody's client syncs, in pages of one of these sizes.
+ALL_LOOK = 20
+PAGE_SIZES = (500, 1, 3, 500)
+
+
+# What moves without a change that sync would tell: by the clock, or in blocks.
+UNTOLD = ("is_muted", "unread_count", "last_message", "epoch", "last_sent_at")
 
 
 class Step(NamedTuple):
@@ -57,10 +46,12 @@ class Step(NamedTuple):
     where: int
     what: int
     which: int
+    fate: int
 
 
-# Upper ends of the numbers of a step.
-ENDS = Step(len(DECK), 11, 7, 15, 15)
+# Upper ends of the numbers of a step; one of this fate is rolled back.
+ENDS = Step(len(DECK), 11, 7, 15, 15, 31)
+UNDONE = 31
 # What there is before a program begins, so that it does not begin with nothing.
 PROLOGUE = (
     ("start_direct", 0, 0, 1, 0),
@@ -104,15 +95,14 @@ class Machine:
         try:
             for number, step in enumerate(program, 100):
                 if step.operation:
-                    name = DECK[step.operation - 1]
-                    self._step(name, Draw(self.world, *step[1:], number))
-            self._look_all()
+                    draw = Draw(self.world, *step[1:5], number)
+                    self._step(DECK[step.operation - 1], draw, is_undone=step.fate == UNDONE)
         finally:
             self.connection.rollback()
 
     def _begin(self) -> None:
         self.story: list[str] = []
-        self.rooms: dict[str, str] = {}
+        self.clients = {user: Replica() for user in USERS}
 
     def _found_tenants(self) -> None:
         for user, name in zip(USERS, NAMES, strict=True):
@@ -140,76 +130,100 @@ class Machine:
 
     # One step ----------------------------------------------------------------------------------
 
-    def _step(self, name: str, draw: Draw) -> None:
-        world = self.world
-        world.events, world.notices = [], []
-        call = OPERATIONS[name](draw)
+    def _step(self, name: str, draw: Draw, *, is_undone: bool = False) -> None:
+        before = copy.deepcopy(self.world) if is_undone else None
+        self.world.events, self.world.notices = set(), set()
+        doing = OPERATIONS[name](draw)
+        call = next(doing)
         statement = psycopg.ClientCursor(self.connection).mogrify(call.sql, call.args)
         is_for_all = call.room is None or draw.number % ALL_LOOK == 0
         room = None if is_for_all else call.room
-        viewers = {u for u in USERS if room is None or u in room.people or u in statement}
-        if call.actor is not None:
-            viewers.add(call.actor)
+        viewers = self._viewers(call, room, draw.number)
+        user = USERS[draw.number % len(USERS)]
         got = self.connection.execute(
-            "select model.step(%s, %s, %s, %s::uuid[])",
-            (call.actor, statement, room and room.id, sorted(viewers)),
+            "select model.step(%s, %s, %s, %s, %s::uuid[], %s, %s, %s)",
+            (
+                call.actor,
+                statement,
+                is_undone,
+                room and room.id,
+                viewers,
+                user,
+                self.clients[user].cursor,
+                PAGE_SIZES[draw.number % len(PAGE_SIZES)],
+            ),
             prepare=True,
         ).fetchone()[0]
         self.steps += 1
         self.done[name] += 1
-        self._tell(call, statement, got)
-        found = self._judge(call, got)
-        found += [f"counter: {row}" for row in got["drift"] or []]
-        # A conversation that the step began has no model to look through before now.
-        for viewer in viewers:
-            sight = see(world, viewer, room)
-            found += [
-                f"{viewer} looks: {what}" for what in differences(sight, got["sights"][viewer])
-            ]
-        self._check(found)
-
-    def _judge(self, call: Call, got: dict[str, Any]) -> list[str]:
-        """How the answer and the events differ from what the model says."""
+        self._tell(call, statement, got, is_undone=is_undone)
         try:
-            answer = call.apply(got["answer"])
+            doing.send(got["answer"])
+        except StopIteration as end:
+            found = self._judge(got, None, end.value)
         except Refused as refused:
             self.refusals += 1
-            if got["state"] is None:
-                return [f"should be refused: {refused.answer}"]
-            if (got["state"], got["code"]) != refused.answer:
-                return [f"should be refused with {refused.answer}"]
-            return [f"refused, and yet told: {got['events']}"] if got["events"] else []
-        if got["state"] is not None:
-            return ["should not be refused"]
-        found = []
-        if answer is not None and str(answer) != got["answer"]:
-            found.append(f"should answer {answer}")
-        events, notices = _heard(got["events"] or [])
-        if events != sorted(self.world.events, key=lambda e: (e.room, e.rev)):
-            found += [f"should tell {e}" for e in self.world.events if e not in events]
-            found += [f"should not tell {e}" for e in events if e not in self.world.events]
-        wanted = Counter(set(self.world.notices))
-        found += [f"should tell {n}" for n in (wanted - notices)]
-        found += [f"should not tell {n}" for n in (notices - wanted) if n.name != "private_changed"]
-        return found
-
-    def _look_all(self) -> None:
-        found = []
-        for user in USERS:
-            shown = self.connection.execute(
-                "select model.see(%s, null)", (user,), prepare=True
-            ).fetchone()[0]
-            sight = see(self.world, user)
-            found += [f"{user} looks: {what}" for what in differences(sight, shown)]
+            found = self._judge(got, refused.code, None)
+        if before is not None:
+            before.events, before.notices = set(), set()
+            self.world = before
+            room = room and before.rooms[room.id]
+        found += self._listen(got["told"])
+        found += [f"counter: {row}" for row in got["drift"] or []]
+        found += self._look(got["sights"], room)
+        found += self._sync(user, got["sync"])
         self._check(found)
+
+    def _viewers(self, call: Call, room: Room | None, number: int) -> list[str]:
+        """Who looks after a step: everybody, or the actor and one who takes part, in turn."""
+        if number % ALL_LOOK == 0:
+            return list(USERS)
+        others = USERS if room is None else sorted(room.people)
+        return list({call.actor or USERS[0], others[number % len(others)]} if others else USERS)
+
+    def _judge(self, got: dict[str, Any], refusal: str | None, answer: Any) -> list[str]:
+        """How the answer differs from what the model says."""
+        if got["refusal"] != refusal:
+            return [f"should be refused: {refusal}" if refusal else "should not be refused"]
+        given = got["answer"]
+        return [
+            f"should answer {key} = {value!r}"
+            for key, value in (answer or {}).items()
+            if given[key] != value
+        ]
+
+    def _listen(self, told: list[dict[str, Any]]) -> list[str]:
+        """How the events differ from what the model says."""
+        events, notices = _heard(told)
+        right = self.world.events | self.world.notices
+        # A mark that changes nothing may be told.
+        heard = events | {n for n in notices if n in right or n.name != "private_changed"}
+        found = [f"should tell {event}" for event in right - heard]
+        return found + [f"should not tell {event}" for event in heard - right]
+
+    def _look(self, sights: dict[str, Any], room: Room | None) -> list[str]:
+        """How what they see differs from what the model says."""
+        parts = KEYS if room is not None else KEYS | RARE_KEYS
+        return [
+            f"{viewer} looks: {what}"
+            for viewer, shown in sights.items()
+            for what in differences(see(self.world, viewer, room), shown, parts)
+        ]
+
+    def _sync(self, user: str, told: dict[str, Any]) -> list[str]:
+        """How what a client knows by sync differs from what the model says."""
+        client = self.clients[user]
+        client.apply(told)
+        now = iso(self.world.now)
+        found = differences(see(self.world, user), client.sight(now), replica.PARTS, UNTOLD)
+        return [f"{user} syncs: {what}" for what in found]
 
     # Telling -----------------------------------------------------------------------------------
 
-    def _tell(self, call: Call, statement: str, got: dict[str, Any]) -> None:
+    def _tell(self, call: Call, statement: str, got: dict[str, Any], *, is_undone: bool) -> None:
         who = "the owner" if call.actor is None else call.actor
-        outcome = (
-            f"refused: {got['state']} {got['code']}" if got["state"] else got["answer"] or "done"
-        )
+        outcome = f"refused: {got['refusal']}" if got["refusal"] else "done"
+        outcome += ", and rolled back" if is_undone else ""
         self.story.append(f"{who}: {re.sub(chr(92) + 's+', ' ', statement)}\n        -> {outcome}")
 
     def _check(self, found: list[str]) -> None:
@@ -225,26 +239,32 @@ class Machine:
         raise DivergedError(text)
 
 
-def _heard(rows: list[dict[str, Any]]) -> tuple[list[Event], Counter[Notice]]:
-    """What the rows for Realtime tell: of conversations, in the order of their revs, and alone."""
+def _heard(rows: list[dict[str, Any]]) -> tuple[set[Event], set[Notice]]:
+    """What the rows for Realtime tell: of conversations, each rev once; and to one user alone."""
     events: dict[tuple[str, int], dict[str, Any]] = {}
-    notices: Counter[Notice] = Counter()
+    notices: set[Notice] = set()
     for row in rows:
         kind, _, target = row["topic"].partition(":")
         payload = row["payload"]
         if "rev" not in payload:
-            notices[Notice(target, row["event"])] = 1
+            notices.add(Notice(target, row["event"]))
             continue
         key = (payload["conversation_id"], payload["rev"])
         event = events.setdefault(
-            key, {"name": row["event"], "epoch": payload["epoch"], "topic": None, "unread": {}}
+            key, {"name": row["event"], "epoch": payload["epoch"], "topic": None, "unread": set()}
         )
         if kind == "user":
-            event["unread"][target] = payload["unread_count"]
+            event["unread"].add((target, payload["unread_count"]))
         else:
             event["topic"] = target
-    told = [
-        Event(room, rev, e["name"], e["epoch"], e["topic"] == f"{room}:{e['epoch']}", e["unread"])
+    return {
+        Event(
+            room,
+            rev,
+            e["name"],
+            e["epoch"],
+            e["topic"] == f"{room}:{e['epoch']}",
+            frozenset(e["unread"]),
+        )
         for (room, rev), e in events.items()
-    ]
-    return sorted(told, key=lambda e: (e.room, e.rev)), notices
+    }, notices

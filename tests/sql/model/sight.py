@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Any
 
-from .things import Message, Participant, Room, iso
+from .state import Message, Participant, Room, iso
 from .world import World
 
 Row = dict[str, Any]
@@ -152,6 +153,8 @@ def _messages(
                 "thread_count": room.thread_count(m.seq),
                 "edited_at": iso(m.edited_at),
                 "deleted_at": iso(m.deleted_at),
+                "reaction_summary": _reaction_summary(m, person.user),
+                "poll_results": _poll_results(m, person.user),
             }
         )
         if m.deleted_at is not None:
@@ -165,8 +168,34 @@ def _messages(
         sight["reactions"] += [{**where, "user_id": u, "emoji": e} for u, e in m.reactions]
         sight["poll_votes"] += [{**where, "user_id": u, "option_id": o} for u, o in m.votes]
         sight["mentions"] += [{**where, "user_id": u} for u in m.mentions]
-        if m.is_pinned_by is not None:
-            sight["pins"].append({**where, "pinned_by": m.is_pinned_by or None})
+        if m.pinned_by is not None:
+            sight["pins"].append({**where, "pinned_by": m.pinned_by or None})
+
+
+def _reaction_summary(message: Message, user: str) -> list[Row]:
+    if message.deleted_at is not None:
+        return []
+    emojis: dict[str, list[tuple[int, str]]] = {}
+    for (who, emoji), when in message.reactions.items():
+        emojis.setdefault(emoji, []).append((when, who))
+    return [
+        {"emoji": emoji, "count": len(given), "is_mine": any(who == user for _, who in given)}
+        for emoji, given in sorted(emojis.items(), key=lambda e: (min(e[1])[0], e[0]))
+    ]
+
+
+def _poll_results(message: Message, user: str) -> Row | None:
+    if message.kind != "poll" or message.deleted_at is not None:
+        return None
+    options = [
+        {
+            "id": option["id"],
+            "count": sum(o == option["id"] for _, o in message.votes),
+            "is_mine": (user, option["id"]) in message.votes,
+        }
+        for option in message.metadata["options"]
+    ]
+    return {"voter_count": len({u for u, _ in message.votes}), "options": options}
 
 
 def _private(
@@ -256,22 +285,26 @@ def _totals(sight: Sight) -> None:
         )
 
 
-def differences(said: Sight, shown: Sight) -> list[str]:
+def differences(
+    said: Sight, shown: Sight, parts: Iterable[str], unless: Container[str] = ()
+) -> list[str]:
     """Where the database shows something else than the model says; columns of both alone."""
     found = []
-    for name, rows in said.items():
-        keys = {**KEYS, **RARE_KEYS}[name]
-        expected = {tuple(row[k] for k in keys): row for row in rows}
-        actual = {tuple(row.get(k) for k in keys): row for row in shown[name]}
+    for part in parts:
+        keys = {**KEYS, **RARE_KEYS}[part]
+        expected = {tuple(row[k] for k in keys): row for row in said[part]}
+        actual = {tuple(row.get(k) for k in keys): row for row in shown[part]}
+        if len(actual) < len(shown[part]):
+            found.append(f"{part}: rows are shown twice")
         for key in expected.keys() | actual.keys():
             ours, theirs = expected.get(key), actual.get(key)
             if ours is None or theirs is None:
                 what = f"shown, but should not be: {theirs}" if theirs else f"missing: {ours}"
-                found.append(f"{name} {key}: {what}")
+                found.append(f"{part} {key}: {what}")
                 continue
             found += [
-                f"{name} {key}: {column} should be {value!r} and is {theirs.get(column)!r}"
+                f"{part} {key}: {column} should be {value!r} and is {theirs.get(column)!r}"
                 for column, value in ours.items()
-                if theirs.get(column) != value
+                if theirs.get(column) != value and column not in unless
             ]
     return found

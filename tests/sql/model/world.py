@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .things import (
-    BAD_ARGUMENT,
-    FORBIDDEN,
-    NOT_FOUND,
+from .state import (
     RANKS,
     RETENTION,
     Event,
@@ -35,8 +32,8 @@ class World:
         self.rooms: dict[str, Room] = {}
         self.blocks: set[tuple[str, str]] = set()
         # Of the last step.
-        self.events: list[Event] = []
-        self.notices: list[Notice] = []
+        self.events: set[Event] = set()
+        self.notices: set[Notice] = set()
 
     # What the rules ask ------------------------------------------------------------------------
 
@@ -62,14 +59,14 @@ class World:
         """The caller, who must take part."""
         found = room.people.get(user)
         if found is None or found.left_at is not None:
-            raise Refused(NOT_FOUND, "conversation_not_found")
+            raise Refused("conversation_not_found")
         return found
 
     def other(self, room: Room, user: str) -> Participant:
         """Somebody else, who must take part."""
         found = room.people.get(user)
         if found is None or found.left_at is not None:
-            raise Refused(NOT_FOUND, "participant_not_found")
+            raise Refused("participant_not_found")
         return found
 
     def is_expired(self, message: Message) -> bool:
@@ -85,56 +82,57 @@ class World:
             and not self.is_expired(message)
         )
 
-    def message(self, room: Room, person: Participant, seq: int, *, alive: bool = True) -> Message:
-        """A message the call is about; with ``alive``, not deleted and not expired."""
-        if not 1 <= seq <= room.last_seq or seq < person.visible_from:
-            raise Refused(NOT_FOUND, "message_not_found")
-        found = room.messages[seq - 1]
-        if alive and (found.deleted_at is not None or self.is_expired(found)):
-            raise Refused(NOT_FOUND, "message_not_found")
-        return found
+    def message(
+        self, room: Room, person: Participant, seq: int, *, is_deleted_too: bool = False
+    ) -> Message:
+        """A message the call is about, which they may have hidden."""
+        if max(1, person.visible_from) <= seq <= room.last_seq:
+            found = room.messages[seq - 1]
+            if not self.is_expired(found) and (is_deleted_too or found.deleted_at is None):
+                return found
+        raise Refused("message_not_found")
 
     def check_may_write(self, room: Room, person: Participant) -> None:
         """Whether they may change what others see."""
         if self.is_banned(room.tenant, person.user):
-            raise Refused(FORBIDDEN, "banned")
+            raise Refused("banned")
         if room.status == "closed":
-            raise Refused(FORBIDDEN, "conversation_closed")
+            raise Refused("conversation_closed")
         if room.kind == "direct" and self.is_blocked(*room.pair):
-            raise Refused(FORBIDDEN, "blocked")
+            raise Refused("blocked")
         if person.silenced_until is not None and person.silenced_until > self.now:
-            raise Refused(FORBIDDEN, "silenced")
+            raise Refused("silenced")
 
     def check_may_start(self, tenant: str, user: str, others: list[str]) -> None:
         """Whether they may begin to talk to these people."""
         if any(self.is_blocked(user, other) for other in others):
-            raise Refused(FORBIDDEN, "blocked")
+            raise Refused("blocked")
         who = self.tenants[tenant].who_may_start
         if who == "members" or self.is_moderator(tenant, user):
             return
         # Nobody is anybody's contact here.
         if who == "contacts" and not others:
             return
-        raise Refused(FORBIDDEN, "start_not_allowed")
+        raise Refused("start_not_allowed")
 
     def resolve_tenant(self, user: str, tenant: str | None) -> str:
         """The tenant a call is about."""
         mine = [t for t in self.tenants if self.is_member(t, user)]
         if tenant is None:
             if len(mine) != 1:
-                raise Refused(BAD_ARGUMENT, "tenant_required")
+                raise Refused("tenant_required")
             return mine[0]
         if tenant not in mine:
-            raise Refused(FORBIDDEN, "not_a_tenant_member")
+            raise Refused("not_a_tenant_member")
         return tenant
 
     def administer(self, room: Room, user: str) -> Participant:
         """The caller, who must administer the conversation."""
         person = self.participant(room, user)
         if room.kind == "direct":
-            raise Refused(BAD_ARGUMENT, "direct_is_fixed")
+            raise Refused("direct_is_fixed")
         if person.role == "member" and not self.is_moderator(room.tenant, user):
-            raise Refused(FORBIDDEN, "not_an_admin")
+            raise Refused("not_an_admin")
         return person
 
     def moderate(self, room: Room, user: str) -> None:
@@ -142,16 +140,16 @@ class World:
         if self.is_moderator(room.tenant, user):
             return
         if self.participant(room, user).role == "member":
-            raise Refused(FORBIDDEN, "not_an_admin")
+            raise Refused("not_an_admin")
 
     # What changes are made of ------------------------------------------------------------------
 
     def announce(self, room: Room, name: str, *, on_topic: bool = True) -> int:
         """Takes the conversation's next rev for an event."""
         room.rev += 1
-        unread = {p.user: room.unread(p, self.now) for p in room.active()}
+        unread = frozenset((p.user, room.unread(p, self.now)) for p in room.active())
         if on_topic or unread:
-            self.events.append(Event(room.id, room.rev, name, room.epoch, on_topic, unread))
+            self.events.add(Event(room.id, room.rev, name, room.epoch, on_topic, unread))
         return room.rev
 
     def touch(self, room: Room, message: Message, name: str) -> None:
@@ -162,9 +160,7 @@ class World:
     def touch_private(self, person: Participant) -> Settings:
         """Something private to them changed."""
         person.settings = person.settings or Settings()
-        notice = Notice(person.user, "private_changed")
-        if notice not in self.notices:
-            self.notices.append(notice)
+        self.notices.add(Notice(person.user, "private_changed"))
         return person.settings
 
     def join(self, room: Room, people: list[Participant]) -> None:
@@ -187,7 +183,7 @@ class World:
             del room.people[person.user]
         room.epoch += 1
         rev = person.rev = self.announce(room, "participant_left", on_topic=False)
-        self.notices.append(Notice(person.user, "participant_left"))
+        self.notices.add(Notice(person.user, "participant_left"))
         rest = room.active()
         if room.kind != "direct" and rest and all(p.role != "owner" for p in rest):
             heir = min(rest, key=lambda p: (RANKS[p.role], p.joined_at, p.user))

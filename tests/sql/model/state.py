@@ -12,8 +12,6 @@ FOREVER = "forever"
 RETENTION = {"free": 30 * DAY, "privileged": 180 * DAY, FOREVER: None}
 RANKS = {"owner": 0, "admin": 1, "member": 2}
 TENANT_RANKS = {"owner": 0, "admin": 1, "moderator": 2, "member": 3}
-FORBIDDEN, BAD_ARGUMENT, NOT_FOUND, CONFLICT = "42501", "22023", "PT404", "PT409"
-CHECK, UNIQUE, FOREIGN_KEY = "23514", "23505", "23503"
 
 
 @cache
@@ -23,11 +21,11 @@ def iso(seconds: int | None) -> str | None:
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer
-    """The call is refused with this SQLSTATE, and this code or constraint."""
+    """The call is refused with this code, or by this constraint; by a policy it is ``42501``."""
 
-    def __init__(self, state: str, code: str | None) -> None:
-        super().__init__(state, code)
-        self.answer = (state, code)
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Event(NamedTuple):
@@ -38,7 +36,7 @@ class Event(NamedTuple):
     name: str
     epoch: int
     on_topic: bool
-    unread: dict[str, int]  # of each inbox it reaches
+    unread: frozenset[tuple[str, int]]  # of each inbox it reaches
 
 
 class Notice(NamedTuple):
@@ -46,7 +44,6 @@ class Notice(NamedTuple):
 
     user: str
     name: str
-    private_rev: int | None = None
 
 
 @dataclass
@@ -67,9 +64,10 @@ class Message:
     is_changed: bool = False
     edited_at: int | None = None
     deleted_at: int | None = None
-    is_pinned_by: str | None = None
+    pinned_by: str | None = None
     revisions: list[str | None] = field(default_factory=list)
-    reactions: set[tuple[str, str]] = field(default_factory=set)
+    # Who, with what; when.
+    reactions: dict[tuple[str, str], int] = field(default_factory=dict)
     votes: set[tuple[str, str]] = field(default_factory=set)
     mentions: set[str | None] = field(default_factory=set)
 
@@ -78,7 +76,6 @@ class Message:
 class Settings:
     """What is private to one participant."""
 
-    rev: int = 0
     muted_until: int | None = None
     is_pinned: bool = False
     is_archived: bool = False
