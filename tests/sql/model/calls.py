@@ -66,8 +66,10 @@ class Draw:
         return list(self.world.tenants)[self.where % 2]
 
     def seq(self) -> int:
-        """Mostly one of the newest messages; 0 is the next, which there is not yet."""
-        return self.room().last_seq + 1 - (self.what + 1) % 10
+        """Mostly one of the newest messages; now and then the next, which there is not yet."""
+        last = self.room().last_seq
+        back = self.what % 10
+        return last + 1 if back == 9 or last == 0 else last - back % last
 
     def mostly(self, known: Any, otherwise: Any) -> Any:
         """One of these, where there are any; now and then something else."""

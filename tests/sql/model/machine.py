@@ -34,10 +34,6 @@ ALL_LOOK = 20
 PAGE_SIZES = (500, 1, 3, 500)
 
 
-# What moves without a change that sync would tell: by the clock, or in blocks.
-UNTOLD = ("is_muted", "unread_count", "last_message", "epoch", "last_sent_at")
-
-
 class Step(NamedTuple):
     """Which operation, and the numbers it is made of. The first operation is to do nothing."""
 
@@ -212,10 +208,21 @@ class Machine:
 
     def _sync(self, user: str, told: dict[str, Any]) -> list[str]:
         """How what a client knows by sync differs from what the model says."""
-        client = self.clients[user]
+        client, world = self.clients[user], self.world
         client.apply(told)
-        now = iso(self.world.now)
-        found = differences(see(self.world, user), client.sight(now), replica.PARTS, UNTOLD)
+        said = see(world, user)
+        # Those who left can still read their settings.
+        here = {row["conversation_id"] for row in said["inbox"]}
+        said["participant_settings"] = [
+            row for row in said["participant_settings"] if row["conversation_id"] in here
+        ]
+        # What moves without a change that could be told: by the clock, or in blocks.
+        untold = {"is_muted", "last_sent_at"}
+        if world.blocks:
+            untold.add("epoch")
+        if any(world.is_expired(m) for room in world.rooms.values() for m in room.messages):
+            untold |= {"unread_count", "last_message"}
+        found = differences(said, client.sight(iso(world.now)), replica.PARTS, untold)
         return [f"{user} syncs: {what}" for what in found]
 
     # Telling -----------------------------------------------------------------------------------

@@ -125,12 +125,9 @@ def add_participants(d: Draw) -> Operation:
     world.check_may_start(room.tenant, user, new)
     if not all(world.is_member(room.tenant, u) for u in new):
         raise Refused("user_not_found")
-    fresh = []
-    for u in new:
-        person = room.people.get(u)
-        if person is None:
-            person = room.people[u] = Participant(u, "member", world.now)
-            fresh.append(person)
+    fresh = [Participant(u, "member", world.now) for u in new if u not in room.people]
+    room.people |= {person.user: person for person in fresh}
+    for person in (room.people[u] for u in new):
         # They have read what there is.
         if person.settings and person.settings.unread_from is not None:
             world.touch_private(person).unread_from = None
