@@ -67,7 +67,7 @@ class Machine:
     def __init__(self, url: str) -> None:
         self.connection = psycopg.connect(url)
         self.steps = 0
-        self.refusals = 0
+        self.refused: Counter[tuple[str, str]] = Counter()
         self.done: Counter[str] = Counter()
         self.connection.execute("set timezone = 'UTC'")
         self.connection.execute("select set_config('model.now', %s, false)", (str(START),))
@@ -158,7 +158,7 @@ class Machine:
         except StopIteration as end:
             found = self._judge(got, None, end.value)
         except Refused as refused:
-            self.refusals += 1
+            self.refused[name, refused.code] += 1
             found = self._judge(got, refused.code, None)
         if before is not None:
             before.events, before.notices = set(), set()
