@@ -57,7 +57,7 @@ class Draw:
         """A conversation and mostly somebody who takes part; now and then whoever."""
         room = self.room()
         active = sorted(p.user for p in room.active())
-        if self.who >= 10 or not active:
+        if self.who == 15 or not active:
             return room, self.user()
         return room, active[self.who % len(active)]
 

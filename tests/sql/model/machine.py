@@ -12,6 +12,7 @@ import psycopg
 from . import membership, messages, private, replica, ruling
 from .calls import DECK, OPERATIONS, Call, Draw
 from .looking import SCHEMA
+from .messages import POLL
 from .replica import Replica
 from .sight import KEYS, RARE_KEYS, differences, see
 from .state import Event, Member, Notice, Refused, Room, Tenant, iso
@@ -46,7 +47,7 @@ class Step(NamedTuple):
 
 
 # Upper ends of the numbers of a step; one of this fate is rolled back.
-ENDS = Step(len(DECK), 11, 7, 15, 15, 31)
+ENDS = Step(len(DECK), 15, 7, 15, 15, 31)
 UNDONE = 31
 # What there is before a program begins, so that it does not begin with nothing.
 PROLOGUE = (
@@ -54,6 +55,12 @@ PROLOGUE = (
     ("start_group", 0, 0, 0, 0b0111),
     ("open_subject", 1, 0, 0, 3),
     ("start_group", 1, 1, 0, 0b0100),
+    *(
+        ("send_message", who, where, 0, POLL if who else 0)
+        for who in range(2)
+        for where in range(4)
+    ),
+    *(("send_message", who, where, who, 0b0101) for who in range(2) for where in range(4)),
 )
 
 
