@@ -29,8 +29,8 @@ ROLES = (
     {USERS[0]: "member", USERS[1]: "owner", USERS[4]: "member"},
 )
 START = 1_800_000_000
-# After each so many steps everybody looks at everything; in between, the actor and one more look at
-# the conversation, and somebody's client syncs, in pages of one of these sizes.
+# After each so many steps everybody looks at everything; in between, one of those whom a step
+# concerns at the conversation. After each, somebody's client syncs, in pages of one of these sizes.
 ALL_LOOK = 20
 PAGE_SIZES = (500, 1, 3, 500)
 
@@ -178,11 +178,12 @@ class Machine:
         self._check(found)
 
     def _viewers(self, call: Call, room: Room | None, number: int) -> list[str]:
-        """Who looks after a step: everybody, or the actor and one who takes part, in turn."""
+        """Who looks after a step: everybody, or the actor and others in turn."""
         if number % ALL_LOOK == 0:
             return list(USERS)
-        others = USERS if room is None else sorted(room.people)
-        return list({call.actor or USERS[0], others[number % len(others)]} if others else USERS)
+        others = USERS if room is None else sorted(room.people) or USERS
+        is_actor = call.actor is not None and number % 2 == 0
+        return [call.actor if is_actor else others[number // 2 % len(others)]]
 
     def _judge(self, got: dict[str, Any], refusal: str | None, answer: Any) -> list[str]:
         """How the answer differs from what the model says."""
