@@ -113,9 +113,9 @@ def add_participants(d: Draw) -> Operation:
     """One or two, with or without what was said before."""
     (room, user), world = d.person(), d.world
     # Those who were there before come back together or not at all: their revs have an order.
-    people = {d.user(d.what), *([d.user(d.what + 1)] if d.is_it(1) else [])}
-    back = sorted(u for u in people if u in room.people and room.people[u].left_at is not None)
-    users = sorted(people - set(back[1:]))
+    picked = {d.user(d.what), *([d.user(d.what + 1)] if d.is_it(1) else [])}
+    back = sorted(u for u in picked if u in room.people and room.people[u].left_at is not None)
+    users = sorted(picked - set(back[1:]))
     sees, party = d.is_it(0), "client" if d.is_it(2) else None
     given = {"user_ids": users, "party": party, "see_history": sees}
     yield call(user, "add_participants", room, **given)
@@ -127,13 +127,15 @@ def add_participants(d: Draw) -> Operation:
         raise Refused("user_not_found")
     fresh = [Participant(u, "member", world.now) for u in new if u not in room.people]
     room.people |= {person.user: person for person in fresh}
-    for person in (room.people[u] for u in new):
+    people = [room.people[u] for u in new]
+    for person in people:
         # They have read what there is.
         if person.settings and person.settings.unread_from is not None:
             world.touch_private(person).unread_from = None
         person.role, person.party, person.joined_at = "member", party, world.now
         person.visible_from = 1 if sees else room.last_seq + 1
         person.last_read = person.last_delivered = room.last_seq
+    for person in people:
         if person not in fresh:
             world.come_back(room, person)
     if fresh:
