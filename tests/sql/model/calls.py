@@ -61,6 +61,10 @@ class Draw:
             return room, self.user()
         return room, active[self.who % len(active)]
 
+    def other(self) -> str:
+        """Mostly somebody else who takes part."""
+        return self.mostly({p.user for p in self.room().active()}, self.user(self.what))
+
     def tenant(self) -> str:
         """One of the two."""
         return list(self.world.tenants)[self.where % 2]

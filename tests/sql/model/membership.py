@@ -145,7 +145,7 @@ def add_participants(d: Draw) -> Operation:
 @operation(weight=2)
 def remove_participant(d: Draw) -> Operation:
     """Anybody."""
-    (room, user), world, target = d.person(), d.world, d.user(d.what)
+    (room, user), world, target = d.person(), d.world, d.other()
     yield call(user, "remove_participant", room, user_id=target)
     person, removed = world.administer(room, user), world.other(room, target)
     if removed.role != "member" and person.role != "owner":
@@ -168,7 +168,7 @@ def leave(d: Draw) -> Operation:
 def set_role(d: Draw) -> Operation:
     """Anybody's, one's own too."""
     (room, user), world = d.person(), d.world
-    target, role = d.user(d.what), list(RANKS)[d.which % 3]
+    target, role = d.other(), list(RANKS)[d.which % 3]
     yield call(user, "set_role", room, user_id=target, role=role)
     if world.administer(room, user).role != "owner":
         raise Refused("not_the_owner")

@@ -20,11 +20,11 @@ from .state import (
 from .world import World
 
 
-@operation(weight=1)
+@operation(weight=3)
 def silence_participant(d: Draw) -> Operation:
-    """For a minute, or no more."""
-    (room, user), world, target = d.person(), d.world, d.user(d.what)
-    until = world.now + 60 if d.which % 4 else None
+    """For a day, or no more."""
+    (room, user), world, target = d.person(), d.world, d.other()
+    until = world.now + DAY if d.which % 4 else None
     given = None if until is None else datetime.fromtimestamp(until, UTC)
     yield call(user, "silence_participant", room, user_id=target, until=given)
     world.moderate(room, user)
