@@ -95,6 +95,11 @@ begin
                 v_payload || jsonb_build_object(
                     'unread_count',
                     conversation.message_count - p.read_count + coalesce(s.unread_adjustment, 0)
+                    - case
+                        when conversation.expires_from <= chat_private.now()
+                            then chat_private.count_expired_unread(p.conversation_id, p.user_id)
+                        else 0
+                    end
                 )
             )
         into v_topics, v_payloads

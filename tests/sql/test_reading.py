@@ -175,3 +175,24 @@ def test_reading_again_what_was_read_marks_nothing_unread(group):
         connection.execute("select chat.hide_message(%s, 4)", (room,))
         connection.execute("select chat.mark_read(%s, 1)", (room,))
     assert unread(database, bob, room) == 0
+
+
+def test_what_has_expired_counts_in_no_event(group):
+    database, (alice, bob, _), room = group
+    with database.acting(alice) as connection:
+        send(connection, room)
+        database.owner.execute(
+            "update chat.messages set expires_at = chat_private.now() - interval '1 second'"
+        )
+        database.owner.execute(
+            "update chat.conversations set expires_from = chat_private.now() - interval '1 second'"
+        )
+        send(connection, room)
+    told = database.owner.execute(
+        "select (payload ->> 'unread_count')::bigint from realtime.messages "
+        "where topic = %s and event = 'message_created' order by (payload ->> 'rev')::bigint",
+        (f"user:{bob}",),
+    ).fetchall()
+    # The first was told while it could be read.
+    assert told == [(1,), (1,)]
+    assert unread(database, bob, room) == 1
