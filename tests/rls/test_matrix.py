@@ -82,21 +82,23 @@ def postgrest(stack: Stack, world: World) -> Iterator[str]:
         process.wait(10)
 
 
-@pytest.fixture(params=["sql", "http"])
-def over(request: pytest.FixtureRequest, world: World) -> Iterator[OverSQL | OverHTTP]:
+@pytest.fixture(scope="module", params=["sql", "http"])
+def way(request: pytest.FixtureRequest, stack: Stack, world: World) -> Iterator[OverSQL | OverHTTP]:
     """Both ways to the database."""
-    made = OverSQL(world) if request.param == "sql" else request.getfixturevalue("http")
-    yield made
-    if request.param == "sql":
-        made.close()
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack, world: World, postgrest: str) -> Iterator[OverHTTP]:
-    """Over HTTP."""
-    made = OverHTTP(world, postgrest, stack.jwt_secret)
+    made = (
+        OverSQL(world)
+        if request.param == "sql"
+        else OverHTTP(world, request.getfixturevalue("postgrest"), stack.jwt_secret)
+    )
     yield made
     made.close()
+
+
+@pytest.fixture
+def over(way: OverSQL | OverHTTP) -> Iterator[OverSQL | OverHTTP]:
+    """One of them; nothing that was tried stays."""
+    yield way
+    way.end()
 
 
 def test_the_matrix_has_every_table_view_and_function(world):

@@ -111,7 +111,7 @@ def may_have_done(attempt: Attempt, outcome: str) -> bool:
 
 
 class OverSQL:
-    """Attempts in one transaction, each undone if it did something; ``close`` undoes the rest."""
+    """Attempts in one transaction, each undone if it did something; ``end`` undoes the rest."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -199,8 +199,12 @@ class OverSQL:
         """What there is after the attempts that were not undone, as the owner sees it."""
         return self.world.state(self._connection)
 
+    def end(self) -> None:
+        """Undoes what there is."""
+        self._connection.rollback()
+
     def close(self) -> None:
-        """Undoes everything."""
+        """Ends the connection."""
         self._connection.close()
 
 
@@ -254,6 +258,9 @@ class OverHTTP:
     def state(self) -> dict[str, str]:
         """What there is, as the owner sees it."""
         return self.world.state()
+
+    def end(self) -> None:
+        """Does nothing: each attempt is a transaction of its own."""
 
     def close(self) -> None:
         """Ends the connections."""

@@ -71,6 +71,15 @@ class World:
             self._talk()
             self._keep_private_things()
             self._moderate()
+        self._state_query = " union all ".join(
+            f"select '{table}', md5(string_agg(t::text, '|' order by t::text)) from {table} as t"
+            for (table,) in self.owner.execute(
+                "select c.oid::regclass::text from pg_class as c "
+                "where c.relkind in ('r', 'p') and not c.relispartition "
+                "and (c.relnamespace in ('chat'::regnamespace, 'chat_private'::regnamespace) "
+                "or c.oid in ('storage.objects'::regclass, 'realtime.messages'::regclass))"
+            )
+        ).encode()
         self.before = self.state()
 
     def _sign_up(self, people: list[str]) -> None:
@@ -216,18 +225,4 @@ class World:
 
     def state(self, connection: psycopg.Connection | None = None) -> dict[str, str]:
         """A digest of each table: of the schemas, of stored objects, of what was broadcast."""
-        connection = connection or self.owner
-        tables = [
-            row[0]
-            for row in connection.execute(
-                "select c.oid::regclass::text from pg_class as c "
-                "where c.relkind in ('r', 'p') and not c.relispartition "
-                "and (c.relnamespace in ('chat'::regnamespace, 'chat_private'::regnamespace) "
-                "or c.oid in ('storage.objects'::regclass, 'realtime.messages'::regclass))"
-            )
-        ]
-        query = " union all ".join(
-            f"select '{table}', md5(string_agg(t::text, '|' order by t::text)) from {table} as t"
-            for table in tables
-        )
-        return dict(connection.execute(query).fetchall())
+        return dict((connection or self.owner).execute(self._state_query).fetchall())
