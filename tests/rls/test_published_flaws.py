@@ -215,8 +215,8 @@ def test_a_member_cannot_forge_an_author_or_a_time(room):
     ("column", "value"),
     [
         ("body", "rewritten"),
-        ("sender_id", str(uuid.uuid4())),
-        ("conversation_id", str(uuid.uuid4())),
+        ("sender_id", OTHERS),
+        ("conversation_id", OTHERS),
         ("created_at", "2020-01-01"),
         ("expires_at", "2999-01-01"),
         ("seq", 99),
