@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from parley_stack.account import end_with_parent
 from parley_stack.binaries import Binaries
 from parley_stack.postgrest import environment
-from parley_stack.testing import Stack, clone
+from parley_stack.testing import Stack
 from support.matrix import (
     OverHTTP,
     OverSQL,
@@ -33,13 +33,6 @@ from support.stacks import ROOT, eventually
 HERE = Path(__file__).parent
 ATTEMPTS = read_attempts(HERE / "attempts.toml")
 MATRIX = read_matrix(HERE / "matrix.txt")
-
-
-@pytest.fixture(scope="module")
-def world(stack: Stack, database_template: str) -> Iterator[World]:
-    """One world for all attempts: none of them leaves anything behind."""
-    with clone(stack, database_template) as database:
-        yield World(database)
 
 
 @pytest.fixture(scope="module")
