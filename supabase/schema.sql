@@ -191,6 +191,8 @@ CREATE FUNCTION chat_private.add_participants(conversation_id uuid, user_ids uui
 declare
     v_conversation chat.conversations :=
         chat_private.require_admin(add_participants.conversation_id);
+    v_caller constant chat.participants :=
+        chat_private.require_participant(add_participants.conversation_id);
     v_user_ids constant uuid [] := array(
         select distinct u.id
         from unnest(add_participants.user_ids) as u (id)
@@ -234,7 +236,11 @@ begin
         u.id,
         v_conversation.tenant_id,
         add_participants.party,
-        case when add_participants.see_history then 1 else v_conversation.last_seq + 1 end,
+        -- Nobody gives what they have not got.
+        case
+            when add_participants.see_history then v_caller.visible_from_seq
+            else v_conversation.last_seq + 1
+        end,
         v_conversation.last_seq,
         v_conversation.last_seq,
         v_conversation.message_count
@@ -284,7 +290,7 @@ CREATE FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], par
     FROM chat_private.add_participants(add_participants.conversation_id, add_participants.user_ids, add_participants.party, add_participants.see_history) add_participants(conversation_id, user_id, tenant_id, role, party, joined_at, left_at, visible_from_seq, last_read_seq, last_delivered_seq, read_count, silenced_until, last_sent_at, rev);
 END;
 
-COMMENT ON FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], party text, see_history boolean) IS 'Adds members of the tenant and returns those who are new. With see_history false they read from the next message on. Whoever takes part already is left as they are.';
+COMMENT ON FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], party text, see_history boolean) IS 'Adds members of the tenant and returns those who are new. They read what the caller can, with see_history false from the next message on. Whoever takes part already is left as they are.';
 
 CREATE TABLE chat.bans (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -346,6 +352,11 @@ begin
     if v_member.removed_at is null and v_caller.role >= v_member.role then
         perform chat_private.raise_error('outranked');
     end if;
+    select b.* into v_ban
+    from chat.bans as b
+    where
+        b.tenant_id = v_member.tenant_id and b.user_id = v_member.user_id and b.lifted_at is null;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
 
     update chat.bans as b
     set reason = ban_user.reason,
@@ -686,8 +697,9 @@ CREATE FUNCTION chat_private.delete_message(conversation_id uuid, seq bigint) RE
     SET search_path TO ''
     AS $$
 declare
+    -- Under the lock: an admin who was demoted or removed meanwhile is none any more.
     v_participant constant chat.participants :=
-        chat_private.require_participant(delete_message.conversation_id);
+        chat_private.lock_as_participant(delete_message.conversation_id);
     v_conversation constant chat.conversations :=
         chat_private.lock_conversation(delete_message.conversation_id);
     v_message chat.messages;
@@ -1059,7 +1071,7 @@ COMMENT ON COLUMN chat.conversations.message_count IS 'Messages by people ever s
 
 COMMENT ON COLUMN chat.conversations.rev IS 'Number of the newest change that a participant can observe; each change takes the next.';
 
-COMMENT ON COLUMN chat.conversations.epoch IS 'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more.';
+COMMENT ON COLUMN chat.conversations.epoch IS 'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more, and when somebody joins who may not read the history, so that they are replayed none.';
 
 COMMENT ON COLUMN chat.conversations.sync_from_rev IS 'A client that has seen less than this must load the conversation anew.';
 
@@ -1099,15 +1111,25 @@ begin
             c.tenant_id = v_tenant_id
             and c.subject_type = open_subject.subject_type
             and c.subject_id = open_subject.subject_id;
-        if found then
-            perform chat_private.require_participant(v_conversation.id);
+        if exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = v_conversation.id
+                and p.user_id = v_user_id
+                and p.left_at is null
+        ) then
             return v_conversation;
         end if;
+        -- Whoever may open none does not learn which there are.
         if (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'nobody' or (
             (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'moderators'
             and v_tenant_id <> all (array(select chat_private.tenant_ids_for_moderator()))
         ) then
             perform chat_private.raise_error('start_not_allowed');
+        end if;
+        if v_conversation.id is not null then
+            perform chat_private.raise_error('conversation_not_found');
         end if;
         perform chat_private.check_may_start(v_tenant_id, array_remove(v_people, v_user_id));
     end if;
@@ -2071,6 +2093,11 @@ begin
         then
             perform chat_private.raise_error('message_id_taken');
         end if;
+        if v_message.expires_at <= chat_private.now() then
+            -- Stored it is, but nobody reads it any more.
+            v_message.body := null;
+            v_message.metadata := '{}';
+        end if;
         return v_message;
     end if;
 
@@ -2455,6 +2482,8 @@ begin
         if not found then
             perform chat_private.raise_error('conversation_id_taken');
         end if;
+        -- Whoever made it and was removed learns nothing of what it is now.
+        perform chat_private.require_participant(v_conversation.id);
         return v_conversation;
     end if;
 
@@ -2906,17 +2935,7 @@ begin
     if not found then
         perform chat_private.raise_error('ban_not_found');
     end if;
-    if exists (
-        select
-        from chat.tenant_members as m
-        where
-            m.tenant_id = v_caller.tenant_id
-            and m.user_id = v_ban.banned_by
-            and m.removed_at is null
-            and m.role < v_caller.role
-    ) then
-        perform chat_private.raise_error('outranked');
-    end if;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
     return chat_private.lift_ban(v_ban, v_caller.user_id);
 end;
 $$;
@@ -3211,6 +3230,7 @@ begin
         select
             n.conversation_id,
             count(*) as number,
+            bool_or(n.visible_from_seq > 1) as is_partial,
             jsonb_agg(jsonb_build_object('user_id', n.user_id, 'role', n.role)) as people
         from new_participants as n
         where n.left_at is null
@@ -3219,7 +3239,8 @@ begin
     loop
         update chat.conversations as c
         set participant_count = c.participant_count + v_joined.number,
-            rev = c.rev + 1
+            rev = c.rev + 1,
+            epoch = c.epoch + v_joined.is_partial::integer
         where c.id = v_joined.conversation_id
         returning c.* into v_conversation;
         update chat.participants as p
@@ -3234,7 +3255,8 @@ begin
         perform chat_private.broadcast_change(
             v_conversation,
             'participant_joined',
-            jsonb_build_object('participants', v_joined.people)
+            jsonb_build_object('participants', v_joined.people),
+            case when v_joined.is_partial then 'inboxes' else 'all' end
         );
     end loop;
     return null;
@@ -3247,6 +3269,7 @@ CREATE FUNCTION chat_private.announce_membership() RETURNS trigger
     AS $$
 declare
     v_is_back constant boolean := tg_op = 'UPDATE' and new.left_at is null;
+    v_is_partial constant boolean := v_is_back and new.visible_from_seq > 1;
     v_conversation chat.conversations;
 begin
     update chat.conversations as c
@@ -3256,7 +3279,7 @@ begin
             else -1
         end,
         rev = c.rev + 1,
-        epoch = c.epoch + (not v_is_back)::integer,
+        epoch = c.epoch + (v_is_partial or not v_is_back)::integer,
         -- Of a row that is gone, sync has nothing to show.
         sync_from_rev = case when tg_op = 'DELETE' then c.rev + 1 else c.sync_from_rev end
     where c.id = old.conversation_id
@@ -3278,7 +3301,8 @@ begin
             jsonb_build_object(
                 'participants',
                 jsonb_build_array(jsonb_build_object('user_id', new.user_id, 'role', new.role))
-            )
+            ),
+            case when v_is_partial then 'inboxes' else 'all' end
         );
         return null;
     end if;
@@ -3434,14 +3458,27 @@ CREATE FUNCTION chat_private.broadcast_change(conversation chat.conversations, e
     SET search_path TO ''
     AS $$
 declare
-    v_payload constant jsonb := jsonb_build_object(
+    v_seq constant bigint := change ->> 'seq';
+    v_payload jsonb := jsonb_build_object(
         'conversation_id', conversation.id,
         'epoch', conversation.epoch,
         'rev', conversation.rev
-    ) || change;
+    );
     v_topics text [];
     v_payloads jsonb [];
 begin
+    -- A new message is everybody's: sending one looks for nobody.
+    v_payload := v_payload || case
+        when event <> 'message_created' and exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = conversation.id
+                and p.left_at is null
+                and p.visible_from_seq > v_seq
+        ) then jsonb_build_object('seq', v_seq)
+        else change
+    end;
     if reach = 'inboxes'
         or conversation.participant_count
         <= (chat_private.settings_for(conversation.tenant_id)).fan_out_limit
@@ -3653,6 +3690,14 @@ begin
                 c.kind <> 'direct'
                 or not chat_private.is_blocked_between(c.user_low_id, c.user_high_id)
             )
+            -- What is sent here is anything: whoever may not write does not type either.
+            and (
+                purpose <> 'write'
+                or (
+                    c.status = 'open'
+                    and (p.silenced_until is null or p.silenced_until <= chat_private.now())
+                )
+            )
     );
 end;
 $_$;
@@ -3699,6 +3744,36 @@ begin
         from jsonb_each(changes_between.after) as n
         where n.value is distinct from changes_between.before -> n.key
     );
+end;
+$$;
+
+CREATE TABLE chat.tenant_members (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role chat.tenant_role DEFAULT 'member'::chat.tenant_role NOT NULL,
+    tier text DEFAULT 'free'::text NOT NULL,
+    joined_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    removed_at timestamp with time zone
+);
+
+COMMENT ON TABLE chat.tenant_members IS 'Who belongs to a tenant. Removing sets removed_at: history keeps naming its people.';
+
+CREATE FUNCTION chat_private.check_may_change_ban(ban chat.bans, caller chat.tenant_members) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    if exists (
+        select
+        from chat.tenant_members as m
+        where
+            m.tenant_id = ban.tenant_id
+            and m.user_id = ban.banned_by
+            and m.removed_at is null
+            and m.role < caller.role
+    ) then
+        perform chat_private.raise_error('outranked');
+    end if;
 end;
 $$;
 
@@ -3781,10 +3856,15 @@ declare
     v_user_id constant uuid := auth.uid();
     v_who constant text := (chat_private.settings_for(check_may_start.tenant_id)).who_may_start;
 begin
+    -- Of others than members of the tenant nothing is told, not even that they blocked the caller.
     if exists (
         select
         from unnest(check_may_start.user_ids) as u (id)
-        where chat_private.is_blocked_between(v_user_id, u.id)
+        inner join chat.tenant_members as m on u.id = m.user_id
+        where
+            m.tenant_id = check_may_start.tenant_id
+            and m.removed_at is null
+            and chat_private.is_blocked_between(v_user_id, u.id)
     ) then
         perform chat_private.raise_error('blocked');
     end if;
@@ -4058,19 +4138,35 @@ CREATE FUNCTION chat_private.decode_sync_cursor(cursor text) RETURNS SETOF chat_
     LANGUAGE plpgsql STABLE ROWS 500
     SET search_path TO ''
     AS $_$
+declare
+    v_positions chat_private.sync_position [];
 begin
     if decode_sync_cursor.cursor !~ '^(v1(\.[\w-]{22}\d{1,18}(~\d{1,18}){3})*)?$' then
         perform chat_private.raise_error('sync_cursor_invalid');
     end if;
+    v_positions := array(
+        select
+            row(
+                encode(
+                    decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex'
+                )::uuid,
+                split_part(substr(e.entry, 23), '~', 1)::bigint,
+                split_part(substr(e.entry, 23), '~', 2)::bigint,
+                split_part(substr(e.entry, 23), '~', 3)::bigint,
+                split_part(substr(e.entry, 23), '~', 4)::bigint
+            )::chat_private.sync_position
+        from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
+        where e.entry not in ('', 'v1')
+    );
+    -- Each one is answered: a thousand times the same would be a thousand answers.
+    if cardinality(v_positions) <> (
+        select count(distinct p.conversation_id) from unnest(v_positions) as p
+    ) then
+        perform chat_private.raise_error('sync_cursor_invalid');
+    end if;
     return query
-    select
-        encode(decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex')::uuid,
-        split_part(substr(e.entry, 23), '~', 1)::bigint,
-        split_part(substr(e.entry, 23), '~', 2)::bigint,
-        split_part(substr(e.entry, 23), '~', 3)::bigint,
-        split_part(substr(e.entry, 23), '~', 4)::bigint
-    from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
-    where e.entry not in ('', 'v1');
+    select p.*
+    from unnest(v_positions) as p;
 end;
 $_$;
 
@@ -5167,10 +5263,22 @@ CREATE FUNCTION chat_private.require_conversation_moderator(conversation_id uuid
     SET search_path TO ''
     AS $$
 declare
-    v_conversation constant chat.conversations :=
-        chat_private.lock_conversation(require_conversation_moderator.conversation_id);
+    v_conversation chat.conversations;
     v_participant chat.participants;
 begin
+    -- Before the lock: nobody waits for a stranger, nor learns from waiting that there is something.
+    if not exists (
+        select
+        from chat.conversations as c
+        where
+            c.id = require_conversation_moderator.conversation_id
+            and c.tenant_id = any (array(select chat_private.tenant_ids_for_moderator()))
+    ) then
+        perform chat_private.require_participant(require_conversation_moderator.conversation_id);
+    end if;
+    v_conversation := chat_private.lock_conversation(
+        require_conversation_moderator.conversation_id
+    );
     if auth.uid() is not null and v_conversation.tenant_id
         = any (array(select chat_private.tenant_ids_for_moderator()))
     then
@@ -5207,17 +5315,6 @@ begin
     return v_message;
 end;
 $$;
-
-CREATE TABLE chat.tenant_members (
-    tenant_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    role chat.tenant_role DEFAULT 'member'::chat.tenant_role NOT NULL,
-    tier text DEFAULT 'free'::text NOT NULL,
-    joined_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
-    removed_at timestamp with time zone
-);
-
-COMMENT ON TABLE chat.tenant_members IS 'Who belongs to a tenant. Removing sets removed_at: history keeps naming its people.';
 
 CREATE FUNCTION chat_private.require_moderator(tenant_id uuid) RETURNS chat.tenant_members
     LANGUAGE plpgsql STABLE
@@ -7112,6 +7209,11 @@ REVOKE ALL ON FUNCTION chat_private.chain_audit_entry() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.changes_between(before jsonb, after jsonb) FROM PUBLIC;
 
+GRANT SELECT ON TABLE chat.tenant_members TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tenant_members TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.check_may_change_ban(ban chat.bans, caller chat.tenant_members) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.check_may_pin(participant chat.participants) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.check_may_respond(participant chat.participants) FROM PUBLIC;
@@ -7252,9 +7354,6 @@ REVOKE ALL ON FUNCTION chat_private.require_admin(conversation_id uuid) FROM PUB
 REVOKE ALL ON FUNCTION chat_private.require_conversation_moderator(conversation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_message(participant chat.participants, seq bigint) FROM PUBLIC;
-
-GRANT SELECT ON TABLE chat.tenant_members TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tenant_members TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.require_moderator(tenant_id uuid) FROM PUBLIC;
 

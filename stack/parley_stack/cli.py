@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from .account import Account
 from .errors import StackError
 from .paths import Paths
-from .ports import free_port, holder
+from .ports import free_port, holder, is_free
 from .state import Lock, State
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--sockets", type=Path, required=True)
     serve.add_argument("--api-port", type=_port, required=True)
     serve.add_argument("--db-port", type=_port, required=True)
+    serve.add_argument("--mail-port", type=_port, required=True)
     return parser
 
 
@@ -181,6 +182,9 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
     db_port = arguments.db_port or (free_port() if ephemeral else config.db.port)
     for name, option, port in (("API", "--api-port", api_port), ("database", "--db-port", db_port)):
         _require_free(name, option, port)
+    mail_ui = config.inbucket or config.local_smtp
+    # Nobody's work depends on this one: when it is taken, another is as good.
+    mail_port = mail_ui.port if not ephemeral and is_free(mail_ui.port) else free_port()
     paths = Paths.of(workdir, account, ephemeral=ephemeral, detached=arguments.detach)
     paths.make(account)
     lock = Lock(paths.lock)
@@ -203,7 +207,7 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
             print("Press Ctrl-C to stop.", flush=True)
 
     supervisor = Supervisor(
-        config, keys, paths, binaries, account, api_port, db_port, ephemeral, tell
+        config, keys, paths, binaries, account, api_port, db_port, mail_port, ephemeral, tell
     )
     try:
         asyncio.run(supervisor.run(on_ready))
@@ -213,18 +217,12 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
 
 
 def _require_free(name: str, option: str, port: int) -> None:
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            by = holder(port)
-            raise StackError(
-                f"port {port} for the {name} is taken" + (f" by {by}" if by else ""),
-                hint=f"choose another with {option}, or in supabase/config.toml",
-            ) from error
+    if not is_free(port):
+        by = holder(port)
+        raise StackError(
+            f"port {port} for the {name} is taken" + (f" by {by}" if by else ""),
+            hint=f"choose another with {option}, or in supabase/config.toml",
+        )
 
 
 def _running(paths: Paths) -> State | None:
@@ -318,6 +316,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             sockets=arguments.sockets,
             api_port=arguments.api_port,
             db_port=arguments.db_port,
+            mail_port=arguments.mail_port,
         )
     )
     return 0

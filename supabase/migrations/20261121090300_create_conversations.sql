@@ -86,7 +86,8 @@ comment on column chat.conversations.message_count is
 comment on column chat.conversations.rev is
     'Number of the newest change that a participant can observe; each change takes the next.';
 comment on column chat.conversations.epoch is
-    'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more.';
+    'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more, and '
+    'when somebody joins who may not read the history, so that they are replayed none.';
 alter table chat.conversations enable row level security;
 grant select on chat.conversations to authenticated, service_role;
 

@@ -51,6 +51,7 @@ create table chat.messages (
     thread_count integer not null default 0,
     edited_at timestamptz,
     deleted_at timestamptz,
+    search_language text,
     primary key (conversation_id, seq),
     constraint messages_id_key unique (id),
     constraint messages_sender_id_fkey foreign key (conversation_id, sender_id)
@@ -90,6 +91,8 @@ comment on column chat.messages.thread_root_seq is
 comment on column chat.messages.thread_count is 'How many messages its thread has.';
 comment on column chat.messages.expires_at is
     'From here on nobody can read it, whether or not it has been removed. Null: never.';
+comment on column chat.messages.search_language is
+    'How its words are indexed: the tenant''s search_language when it was sent. Null: simple.';
 alter table chat.messages enable row level security;
 grant select on chat.messages to authenticated, service_role;
 
@@ -177,7 +180,7 @@ grant execute on function chat_private.partly_visible_conversations() to authent
 
 -- Takes the conversation's next seq and rev under its row lock, inside the writing transaction:
 -- a rolled back send leaves no gap, and readers see one order. Says until when the message can be
--- read: as long as its sender's tier grants.
+-- read: as long as its sender's tier grants; and in which language its words are indexed.
 -- Security definer: whoever inserts needs no rights on the counters.
 create function chat_private.number_message()
 returns trigger
@@ -205,7 +208,15 @@ begin
         last_activity_at = new.created_at,
         expires_from = least(c.expires_from, new.expires_at)
     where c.id = new.conversation_id
-    returning c.last_seq, c.rev into new.seq, new.rev;
+    returning
+        c.last_seq,
+        c.rev,
+        (
+            select nullif(s.search_language, 'simple')
+            from chat.settings as s
+            where s.tenant_id = c.tenant_id
+        )
+    into new.seq, new.rev, new.search_language;
     if not found then
         perform chat_private.raise_error('conversation_not_found');
     end if;
@@ -329,6 +340,11 @@ begin
         then
             perform chat_private.raise_error('message_id_taken');
         end if;
+        if v_message.expires_at <= chat_private.now() then
+            -- Stored it is, but nobody reads it any more.
+            v_message.body := null;
+            v_message.metadata := '{}';
+        end if;
         return v_message;
     end if;
 
@@ -364,7 +380,12 @@ begin
         send_message.reply_to_seq,
         send_message.thread_root_seq
     )
+    -- Sent at the same moment in another conversation, whose lock this call does not have.
+    on conflict on constraint messages_id_key do nothing
     returning m.* into v_message;
+    if not found then
+        perform chat_private.raise_error('message_id_taken');
+    end if;
     if cardinality(send_message.mentions) > 0 then
         perform chat_private.set_mentions(
             v_message.conversation_id, v_message.seq, send_message.mentions

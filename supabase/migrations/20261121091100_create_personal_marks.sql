@@ -456,7 +456,7 @@ for each row execute function chat_private.set_updated_at();
 -- Policies -------------------------------------------------------------------------------------
 
 -- Policies on chat.messages narrow the inner queries to what the caller can read.
-create policy "participants can read who is mentioned in messages they can read"
+create policy "participants can read mentions in messages they can read"
 on chat.mentions for select
 to authenticated
 using (

@@ -370,7 +370,6 @@ declare
     v_sub constant text := current_setting('request.jwt.claim.sub', true);
     v_due chat.scheduled_messages;
     v_state text;
-    v_error chat_private.errors;
 begin
     for v_due in
         with due as (
@@ -412,10 +411,11 @@ begin
                 get stacked diagnostics
                     v_state = returned_sqlstate,
                     error_code = pg_exception_detail;
-                select e.* into v_error
-                from chat_private.errors as e
-                where e.code = send_due_messages.error_code;
-                if not found then
+                if not exists (
+                    select
+                    from chat_private.errors as e
+                    where e.code = send_due_messages.error_code
+                ) then
                     error_code := v_state;
                 end if;
         end;

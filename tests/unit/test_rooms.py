@@ -15,8 +15,8 @@ STANDARD_OR_ALLOWED = {
     "sdk/parley": {"dotenv", "httpx", "postgrest", "pydantic", "realtime", "supabase_auth", "yarl"},
     "stack/parley_stack": {
         "bcrypt", "cryptography", "dotenv", "httptools", "httpx", "jwt", "psycopg",
-        "psycopg_pool", "pydantic", "pydantic_core", "pytest", "starlette", "uvicorn", "uvloop",
-        "websockets",
+        "psycopg_pool", "pydantic", "pydantic_core", "pyotp", "pytest", "segno", "starlette",
+        "uvicorn", "uvloop", "websockets",
     },
 }  # fmt: skip
 

@@ -30,6 +30,7 @@ class Stack:
 
     api_url: str
     db_url: str
+    mailpit_url: str
     publishable_key: str
     secret_key: str = field(repr=False)
     anon_key: str
