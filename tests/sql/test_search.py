@@ -128,10 +128,27 @@ class TestWords:
         place = '{"lat": 1, "lon": 2, "name": "Harbour"}'
         send(database, alice, room, None, kind="location", metadata=place)
         send(database, alice, room, "note", metadata='{"alt": "secretly"}')
-        found = {word: len(bodies(database, alice, word)) for word in
-                 ("where", "oslo", "lighthouse", "holiday.png", "caption", "harbour", "secretly")}
-        assert found == {"where": 1, "oslo": 1, "lighthouse": 1, "holiday.png": 1, "caption": 1,
-                         "harbour": 1, "secretly": 0}
+        found = {
+            word: len(bodies(database, alice, word))
+            for word in (
+                "where",
+                "oslo",
+                "lighthouse",
+                "holiday.png",
+                "caption",
+                "harbour",
+                "secretly",
+            )
+        }
+        assert found == {
+            "where": 1,
+            "oslo": 1,
+            "lighthouse": 1,
+            "holiday.png": 1,
+            "caption": 1,
+            "harbour": 1,
+            "secretly": 0,
+        }
         (row,) = search(database, alice, "oslo")
         assert "<mark>Oslo</mark>" in row[1]
 
@@ -184,8 +201,9 @@ class TestLanguage:
 
     def test_clients_do_not_change_what_was_before(self, group):
         database, (alice, _, _), _ = group
-        with database.acting(alice) as connection, pytest.raises(
-            psycopg.errors.InsufficientPrivilege
+        with (
+            database.acting(alice) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             connection.execute("update chat.settings set past_search_languages = '{english}'")
 
@@ -300,8 +318,9 @@ class TestDenials:
 
     def test_nobody_in_particular_may_search(self, database):
         for role in ("anon", "service_role"):
-            with database.acting(None, role=role) as connection, pytest.raises(
-                psycopg.errors.InsufficientPrivilege
+            with (
+                database.acting(None, role=role) as connection,
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
             ):
                 connection.execute("select chat.search_messages('boat')")
         with database.acting(None) as connection, pytest.raises(psycopg.Error) as error:
