@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .conditions import squeezed, terms
 
@@ -36,10 +36,11 @@ class Function:
 
 @dataclass(frozen=True)
 class Weaker:
-    """A definition with one thing less; ``what`` says which."""
+    """A definition with one thing less; ``what`` says which, ``code`` which error it cannot raise."""
 
     what: str
     source: str
+    code: str = ""
 
 
 def _numbered(found: Iterator[Weaker]) -> Iterator[Weaker]:
@@ -47,7 +48,7 @@ def _numbered(found: Iterator[Weaker]) -> Iterator[Weaker]:
     for weaker in found:
         seen[weaker.what] += 1
         number = seen[weaker.what]
-        yield weaker if number == 1 else Weaker(f"{weaker.what} #{number}", weaker.source)
+        yield weaker if number == 1 else replace(weaker, what=f"{weaker.what} #{number}")
 
 
 def without_conditions(
@@ -81,8 +82,10 @@ def without_guards(function: Function) -> Iterator[Weaker]:
     def found() -> Iterator[Weaker]:
         source = function.source
         for match in _REFUSAL.finditer(source):
-            code = match.group().split("'")[1] if "'" in match.group() else squeezed(match.group())
-            yield Weaker(f"does not refuse {code}", _without(source, match.start(), match.end()))
+            code = _code(match.group())
+            refusal = code or squeezed(match.group())
+            weaker = _without(source, match.start(), match.end())
+            yield Weaker(f"does not refuse {refusal}", weaker, code)
         for match in _CHECK.finditer(source):
             end = _end_of_call(source, match.end())
             call = squeezed(source[match.start() : end])
@@ -103,9 +106,16 @@ def without_guards(function: Function) -> Iterator[Weaker]:
                 yield Weaker(
                     f"does not refuse if `{text}`",
                     source[: at + start] + "false" + source[at + end :],
+                    _code(source[match.end() :]),
                 )
 
     return _numbered(found())
+
+
+def _code(refusal: str) -> str:
+    """What ``raise_error`` is given, unless it is computed."""
+    match = re.match(r"(?:perform\s+chat_private\.raise_error)?\(\s*'(\w+)'\s*\);", refusal)
+    return match.group(1) if match else ""
 
 
 def _without(source: str, start: int, end: int) -> str:

@@ -26,6 +26,10 @@ class Mutant:
     subject: str
     change: str
     undo: str
+    shows_as: str = ""
+    """The constraint or the code of an error without which no test can notice."""
+    is_behind_schema: bool = False
+    """It opens a schema too, which alone makes a difference: only what is about itself counts."""
 
 
 Source = Callable[[psycopg.Connection], Iterator[Mutant]]
@@ -50,6 +54,17 @@ def _rows(connection: psycopg.Connection, query: str) -> list[Any]:
 
 def _quoted(name: str) -> str:
     return sql.Identifier(name).as_string()
+
+
+def _schema_open_to(role: str, name: str) -> tuple[str, str]:
+    """Statements before and after: without its schema nobody reaches an object, granted or not."""
+    schema = name.split(".")[0]
+    if (schema, role) == ("chat", "authenticated"):
+        return "", ""
+    return (
+        f"grant usage on schema {schema} to {role}; ",
+        f"; revoke usage on schema {schema} from {role}",
+    )
 
 
 _POLICIES = f"""
@@ -80,8 +95,7 @@ def _policies(connection: psycopg.Connection) -> Iterator[Mutant]:
             return Mutant(f"{called}: {what}", table, change, undo)  # noqa: B023
 
         yield altered("dropped", f"drop policy {policy}", create)
-        for role in ("anon", "public"):
-            yield altered(f"to {role}", f"alter policy {policy} to {role}")
+        yield altered("to anon", f"alter policy {policy} to anon")
         for part, text in parts.items():
             if text is None:
                 continue
@@ -126,17 +140,13 @@ def _grants(connection: psycopg.Connection) -> Iterator[Mutant]:
         order by 1, r.place, v.place
     """
     for table, role, verb in connection.execute(query.encode(), [list(ROLES), list(VERBS)]):
-        # Nobody reaches a table without its schema.
-        schema = table.split(".")[0]
-        open_schema = f"grant usage on schema {schema} to {role}; "
-        close_schema = f"; revoke usage on schema {schema} from {role}"
-        if schema == "chat" and role == "authenticated":
-            open_schema = close_schema = ""
+        opened, closed = _schema_open_to(role, table)
         yield Mutant(
             f"{verb} on {table}: granted to {role}",
             table,
-            f"{open_schema}grant {verb} on {table} to {role}",
-            f"revoke {verb} on {table} from {role}{close_schema}",
+            f"{opened}grant {verb} on {table} to {role}",
+            f"revoke {verb} on {table} from {role}{closed}",
+            is_behind_schema=bool(opened),
         )
 
 
@@ -182,6 +192,7 @@ def _constraints(connection: psycopg.Connection) -> Iterator[Mutant]:
             # What refers to a unique constraint goes with it; its own mutants say what that does.
             f"alter table {table} drop constraint {_quoted(name)} cascade",
             f"alter table {table} add constraint {_quoted(name)} {definition}{kept}",
+            shows_as=name if kind == "c" else "",
         )
 
 
@@ -303,6 +314,7 @@ def _functions(connection: psycopg.Connection) -> Iterator[Mutant]:
                 name,
                 ";\n".join([*needed, weaker.source]),
                 source,
+                shows_as=weaker.code,
             )
 
 
@@ -310,9 +322,11 @@ def _calls(signature: str, name: str, is_trigger: bool, callers: list[str]) -> I
     # A trigger function cannot be called, whoever may.
     for role in ROLES:
         if role not in callers and not is_trigger:
+            opened, closed = _schema_open_to(role, name)
             yield Mutant(
                 f"function {name}: callable by {role}",
                 name,
-                f"grant execute on function {signature} to {role}",
-                f"revoke execute on function {signature} from {role}",
+                f"{opened}grant execute on function {signature} to {role}",
+                f"revoke execute on function {signature} from {role}{closed}",
+                is_behind_schema=bool(opened),
             )

@@ -21,8 +21,8 @@ _OPENERS = {"where", "on", "having"}
 
 _CLOSERS = set(
     "select from group order limit offset returning then loop union except intersect for left"
-    " right inner cross full join set window else end fetch do into values when case using if"
-    " elsif as return begin".split()
+    " right inner cross full join set window else fetch do into values when using if elsif as"
+    " return begin conflict constraint".split()
 )
 
 
@@ -54,7 +54,7 @@ class _Frame:
 
     def close(self, word: str) -> None:
         self.is_condition = False
-        if word == "conflict":
+        if word in {"conflict", "constraint"}:
             # `on conflict on constraint`: neither is a condition.
             self.is_clause, self.start, self.group = False, None, []
 

@@ -1,0 +1,168 @@
+"""Makes mutants where tests look, and asks attacks and tests for one that notices."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+import psycopg
+from psycopg import sql
+
+from support.databases import conninfo
+from support.stacks import Stack
+
+from . import attacks
+from .catalogue import Mutant, mutants
+from .reach import Reach
+from .results import Job, Result
+from .runner import Coverage, Runner
+
+KILLERS = Path(__file__).with_name("killers.json")
+"""For each object the tests that have killed mutants of it: asked first."""
+
+_PRISTINE = "parley_pristine"
+
+
+class Laboratory:
+    """One stack, on which one mutant lives at a time."""
+
+    def __init__(
+        self, stack: Stack, template: str, runner: Runner, job: Job, coverage: Coverage | None
+    ) -> None:
+        self._stack = stack
+        self._template = template
+        self._runner = runner
+        self._job = job
+        self._killers: dict[str, list[str]] = json.loads(KILLERS.read_text())
+        self._coverage = coverage
+
+    def __enter__(self) -> Laboratory:
+        self._admin = psycopg.connect(
+            conninfo(self._stack, "supabase_admin", "postgres"), autocommit=True
+        )
+        self._admin.execute(_sql("alter database {} rename to {}", self._template, _PRISTINE))
+        self._admin.execute(_sql("create database {} template {}", "parley_world", _PRISTINE))
+        self._copy_template()
+        with psycopg.connect(self._url("parley_world"), autocommit=True) as connection:
+            self._mutants = mutants(connection)
+            self._reach = Reach(connection)
+        self._attacks = attacks.Attacks(self._url("parley_world"))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._attacks.close()
+        self._admin.close()
+
+    def chosen(self) -> list[Mutant]:
+        """The mutants of this job, in its order."""
+        found = [m for m in self._mutants if re.search(self._job.only, m.name)]
+        random.Random(self._job.seed).shuffle(found)
+        return found[self._job.part :: self._job.parts]
+
+    def judge(self, mutant: Mutant) -> Result:
+        """Looks for a killer, where one is likeliest and cheapest first."""
+        began = time.monotonic()
+        killer = self._killer(mutant)
+        known = self._killers.setdefault(mutant.subject, [])
+        if killer in self._runner.items and killer not in known:
+            known.append(killer)
+        return Result(mutant.name, mutant.subject, killer, round(time.monotonic() - began, 2))
+
+    def _killer(self, mutant: Mutant) -> str | None:
+        killer = self._attacks.kill(mutant, attacks.near_parts(mutant, self._reach))
+        if killer:
+            return killer
+        with_database, with_stack = self._tests(mutant)
+        known = [t for t in self._killers.get(mutant.subject, []) if t in self._runner.items]
+        first = [t for t in known if t in with_database] or with_database[:3]
+        first_on_stack = [t for t in known if t in with_stack]
+        return (
+            self._killed_by(mutant, first)
+            or self._killed_on_stack(mutant, first_on_stack)
+            or self._attacks.kill(mutant, attacks.far_parts(mutant, self._reach))
+            or self._killed_by(mutant, [t for t in with_database if t not in first])
+            or self._killed_on_stack(mutant, [t for t in with_stack if t not in first_on_stack])
+        )
+
+    def _killed_by(self, mutant: Mutant, tests: Iterable[str]) -> str | None:
+        tests = list(tests)
+        if not tests:
+            return None
+        self._copy_template()
+        with psycopg.connect(self._url(self._template), autocommit=True) as connection:
+            connection.execute(mutant.change.encode())
+        return next(filter(self._runner.fails, tests), None)
+
+    def _killed_on_stack(self, mutant: Mutant, tests: list[str]) -> str | None:
+        """Over HTTP and WebSocket there is one database, which gets its schema back after."""
+        if not tests:
+            return None
+        with psycopg.connect(self._stack.db_url, autocommit=True) as connection:
+            connection.execute(mutant.change.encode())
+            try:
+                killer = next(filter(self._runner.fails, tests), None)
+            finally:
+                connection.execute(mutant.undo.encode())
+        # What earlier tests left behind must not have been it.
+        return killer if killer and not self._runner.fails(killer) else None
+
+    def _tests(self, mutant: Mutant) -> tuple[list[str], list[str]]:
+        """Those with a database of their own and those on the stack, best first."""
+        used_by = self._reach.of(mutant.subject)
+        words = [_word(name) for name in used_by if name.startswith("chat.")]
+        words = [_word(mutant.subject), *words]
+        ranked = []
+        for nodeid, item in self._runner.items.items():
+            text = self._runner.text(nodeid)
+            rank = next((n for n, word in enumerate(words) if word.search(text)), None)
+            has_own = "database" in item.fixturenames
+            if has_own and self._coverage:
+                if not self._uses(nodeid, mutant, used_by):
+                    continue
+            elif rank is None:
+                continue
+            rank = len(words) if rank is None else rank
+            ranked.append((rank, self._runner.durations[nodeid], nodeid, has_own))
+        ranked.sort()
+        own = [nodeid for *_, nodeid, has_own in ranked if has_own]
+        shared = [nodeid for *_, nodeid, has_own in ranked if not has_own]
+        return own[: self._job.tests], shared[: self._job.tests // 3]
+
+    def _uses(self, nodeid: str, mutant: Mutant, used_by: list[str]) -> bool:
+        """Exactly, by what ran; of a view or a function in SQL, by what is made of it."""
+        assert self._coverage is not None
+        text, uses = self._runner.text(nodeid), self._coverage.uses.get(nodeid, set())
+        if mutant.shows_as and mutant.shows_as not in uses and mutant.shows_as not in text:
+            return False
+        if any(mutant.subject in used for used in self._coverage.uses.values()):
+            return mutant.subject in uses
+        return not uses.isdisjoint(used_by[1:6]) or bool(_word(mutant.subject).search(text))
+
+    def _copy_template(self) -> None:
+        self._admin.execute(_sql("drop database if exists {}", self._template))
+        self._admin.execute(_sql("create database {} template {}", self._template, _PRISTINE))
+
+    def _url(self, database: str) -> str:
+        return conninfo(self._stack, "postgres", database)
+
+
+def _sql(statement: str, *names: str) -> sql.Composed:
+    return sql.SQL(statement).format(*map(sql.Identifier, names))
+
+
+def _word(name: str) -> re.Pattern[str]:
+    """An object by its own name; of the platform's tables, by what they are for."""
+    schema, own = name.split(".")
+    if schema in {"storage", "realtime"}:
+        return re.compile(schema)
+    return re.compile(rf"\b{own}\b")
