@@ -17,6 +17,13 @@ _REFUSED_IF = re.compile(
     re.DOTALL,
 )
 
+_GUARD = re.compile(
+    r"auth\.uid|\w_(?:at|until)\b|visible_from|tenant_id|block|\brole\b|hidden|\bstate\b|\bstatus\b"
+    r"|is_open|_ids_for_|user_ids|who_may|v_user_id|v_participant\.user_id|v_caller|\bkind\b|party",
+    re.IGNORECASE,
+)
+"""In functions and views, conditions on who, whose, when and what state: not mere look-ups."""
+
 
 @dataclass(frozen=True)
 class Function:
@@ -61,10 +68,16 @@ def without_conditions(
             terms(source[start:], is_condition=is_condition), key=lambda span: span.start
         ):
             text = squeezed(source[start:][term.start : term.end])
-            if text not in {"true", "TRUE", "false"}:
+            if text.lower() != "true" and (is_condition or _GUARD.search(text)):
                 yield Weaker(f"without `{text}`", source[:start] + term.replaced(source[start:], "true"))
 
     return _numbered(found())
+
+
+def weakened(function: Function) -> Iterator[Weaker]:
+    """Every guard and every condition on who, whose, when and what state."""
+    yield from without_conditions(function.source, function.body_start)
+    yield from without_guards(function)
 
 
 def _end_of_call(source: str, opened: int) -> int:

@@ -26,6 +26,8 @@ KILLERS = Path(__file__).with_name("killers.json")
 """For each object the tests that have killed mutants of it: asked first."""
 
 _PRISTINE = "parley_pristine"
+_NEAR = 6
+"""Among what depends on an object, what a test that is about it would name."""
 
 
 class Laboratory:
@@ -64,10 +66,11 @@ class Laboratory:
         self._admin.close()
 
     def chosen(self) -> list[Mutant]:
-        """The mutants of this job, in its order."""
+        """The mutants of this job, in its order, but for those that the file has already."""
         found = [m for m in self._mutants if re.search(self._job.only, m.name)]
         random.Random(self._job.seed).shuffle(found)
-        return found[self._job.part :: self._job.parts]
+        judged = {result.name for result in Result.read_all(self._job.results)}
+        return [m for m in found[self._job.part :: self._job.parts] if m.name not in judged]
 
     def judge(self, mutant: Mutant) -> Result:
         """Looks for a killer, where one is likeliest and cheapest first."""
@@ -121,32 +124,29 @@ class Laboratory:
         used_by = self._reach.of(mutant.subject)
         words = [_word(name) for name in used_by if name.startswith("chat.")]
         words = [_word(mutant.subject), *words]
-        ranked = []
+        own, shared = [], []
         for nodeid, item in self._runner.items.items():
             text = self._runner.text(nodeid)
-            rank = next((n for n, word in enumerate(words) if word.search(text)), None)
-            has_own = "database" in item.fixturenames
-            if has_own and self._coverage:
-                if not self._uses(nodeid, mutant, used_by):
-                    continue
-            elif rank is None:
-                continue
-            rank = len(words) if rank is None else rank
-            ranked.append((rank, self._runner.durations[nodeid], nodeid, has_own))
-        ranked.sort()
-        own = [nodeid for *_, nodeid, has_own in ranked if has_own]
-        shared = [nodeid for *_, nodeid, has_own in ranked if not has_own]
-        return own[: self._job.tests], shared[: self._job.tests // 3]
+            rank = next((n for n, word in enumerate(words) if word.search(text)), len(words))
+            ranked = (rank, self._runner.durations[nodeid], nodeid)
+            if "database" in item.fixturenames:
+                if self._can_notice(nodeid, mutant, text, is_near=rank < _NEAR):
+                    own.append(ranked)
+            elif rank < len(words):
+                shared.append(ranked)
+        first = [nodeid for *_, nodeid in sorted(own)][: self._job.tests]
+        return first, [nodeid for *_, nodeid in sorted(shared)][: self._job.tests // 3]
 
-    def _uses(self, nodeid: str, mutant: Mutant, used_by: list[str]) -> bool:
-        """Exactly, by what ran; of a view or a function in SQL, by what is made of it."""
-        assert self._coverage is not None
-        text, uses = self._runner.text(nodeid), self._coverage.uses.get(nodeid, set())
-        if mutant.shows_as and mutant.shows_as not in uses and mutant.shows_as not in text:
-            return False
-        if any(mutant.subject in used for used in self._coverage.uses.values()):
-            return mutant.subject in uses
-        return not uses.isdisjoint(used_by[1:6]) or bool(_word(mutant.subject).search(text))
+    def _can_notice(self, nodeid: str, mutant: Mutant, text: str, *, is_near: bool) -> bool:
+        """By what ran in it and which errors it saw; a function that fails counts as not run."""
+        if self._coverage is None:
+            return True
+        uses = self._coverage.uses.get(nodeid, set())
+        if mutant.shows_as:
+            return mutant.shows_as in uses or mutant.shows_as in text
+        has_failed = any("." not in name for name in uses)
+        is_counted = any(mutant.subject in used for used in self._coverage.uses.values())
+        return mutant.subject in uses or (is_near and (has_failed or not is_counted))
 
     def _copy_template(self) -> None:
         self._admin.execute(_sql("drop database if exists {}", self._template))

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from functools import lru_cache
+from types import FrameType, FunctionType
 from typing import Any
 
 import psycopg
@@ -37,6 +38,7 @@ class Runner:
         self.items = {item.nodeid: item for item in items}
         self.durations: dict[str, float] = defaultdict(float)
         self.failure = ""
+        self._texts: dict[str, str] = {}
         self._others = self._in_other_folders(items)
 
     def fails(self, nodeid: str) -> bool:
@@ -51,12 +53,15 @@ class Runner:
         return bool(self.failure)
 
     def text(self, nodeid: str) -> str:
-        """The test's source and that of its fixtures."""
-        item = self.items[nodeid]
-        sources = [item.function]  # type: ignore[attr-defined]
-        for definitions in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
-            sources += [definition.func for definition in definitions]
-        return "\n".join([nodeid, *map(inspect.getsource, sources)])
+        """The test's source, and that of its fixtures and of what these name in their modules."""
+        if nodeid not in self._texts:
+            item = self.items[nodeid]
+            functions = [item.function]  # type: ignore[attr-defined]
+            for fixtures in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+                functions += [fixture.func for fixture in fixtures]
+            texts = [nodeid, *(part for function in functions for part in _texts(function))]
+            self._texts[nodeid] = "\n".join(texts)
+        return self._texts[nodeid]
 
     @staticmethod
     def _in_other_folders(items: list[pytest.Item]) -> dict[str, pytest.Item]:
@@ -65,6 +70,18 @@ class Runner:
         return {
             item.nodeid: last if item.path.parent != last.path.parent else first for item in items
         }
+
+
+@lru_cache(maxsize=None)
+def _texts(function: FunctionType) -> tuple[str, ...]:
+    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    here = [
+        value
+        for value in named
+        if isinstance(value, FunctionType) and value.__module__ == function.__module__
+    ]
+    said = [str(value) for value in named if isinstance(value, str | tuple | list | dict)]
+    return (inspect.getsource(function), *map(inspect.getsource, here), *said)
 
 
 @contextmanager
