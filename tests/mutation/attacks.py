@@ -71,7 +71,9 @@ def near_parts(mutant: Mutant, reach: Reach) -> list[str]:
     subject = mutant.subject
     if subject in reach.functions:
         schema, name = subject.split(".")
-        return [f"verify_calls('^{name}$')" if schema == "chat" else f"verify_private_calls('^{name}$')"]
+        return [
+            f"verify_calls('^{name}$')" if schema == "chat" else f"verify_private_calls('^{name}$')"
+        ]
     if subject == "storage.objects":
         return ["verify_storage()"]
     if subject == "realtime.messages":
@@ -98,5 +100,7 @@ def far_parts(mutant: Mutant, reach: Reach) -> list[str]:
     if others:
         found.append(f"verify_reads('^({'|'.join(others[:4])})$')")
     if mutant.subject in reach.functions:
-        found += [f"verify_{verb}('^{name}$')" for name in others[:2] for verb in ("updates", "inserts")]
+        found += [
+            f"verify_{verb}('^{name}$')" for name in others[:2] for verb in ("updates", "inserts")
+        ]
     return found

@@ -69,7 +69,9 @@ def without_conditions(
         ):
             text = squeezed(source[start:][term.start : term.end])
             if text.lower() != "true" and (is_condition or _GUARD.search(text)):
-                yield Weaker(f"without `{text}`", source[:start] + term.replaced(source[start:], "true"))
+                yield Weaker(
+                    f"without `{text}`", source[:start] + term.replaced(source[start:], "true")
+                )
 
     return _numbered(found())
 

@@ -282,7 +282,9 @@ def test_references(world):
 def test_with_a_conversation_goes_all_that_is_in_it(world):
     world.execute("delete from chat.conversations")
     for table in ("messages", "participants", *OF_A_MESSAGE, *OF_A_PARTICIPANT):
-        assert world.execute(f"select count(*) from chat.{table}".encode()).fetchone() == (0,), table
+        assert world.execute(f"select count(*) from chat.{table}".encode()).fetchone() == (0,), (
+            table
+        )
 
 
 def test_all_are_tried(database):
