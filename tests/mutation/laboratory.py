@@ -65,6 +65,11 @@ class Laboratory:
         self._attacks.close()
         self._admin.close()
 
+    @property
+    def names(self) -> list[str]:
+        """What all mutants are called."""
+        return [mutant.name for mutant in self._mutants]
+
     def chosen(self) -> list[Mutant]:
         """The mutants of this job, in its order, but for those that the file has already."""
         found = [m for m in self._mutants if re.search(self._job.only, m.name)]
@@ -128,7 +133,8 @@ class Laboratory:
         for nodeid, item in self._runner.items.items():
             text = self._runner.text(nodeid)
             rank = next((n for n, word in enumerate(words) if word.search(text)), len(words))
-            ranked = (rank, self._runner.durations[nodeid], nodeid)
+            # Of policies and grants tests/rls knows more.
+            ranked = (rank, "tests/rls/" not in nodeid, self._runner.durations[nodeid], nodeid)
             if "database" in item.fixturenames:
                 if self._can_notice(nodeid, mutant, text, is_near=rank < _NEAR):
                     own.append(ranked)

@@ -64,6 +64,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     stack, template = _fixtures["stack"], _fixtures["database_template"]
     ends = time.monotonic() + job.seconds
     with Laboratory(stack, template, runner, job, coverage) as laboratory:
+        job.names.write_text("\n".join(laboratory.names))
         for mutant in laboratory.chosen():
             if time.monotonic() > ends:
                 break

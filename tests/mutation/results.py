@@ -24,6 +24,11 @@ class Job:
     only: str = ""
     coverage: Path | None = None
 
+    @property
+    def names(self) -> Path:
+        """A file with the names of all mutants there are, one a line."""
+        return self.results.with_suffix(".names")
+
     @classmethod
     def read(cls, path: Path) -> Job:
         """From the file that ``write`` wrote."""
