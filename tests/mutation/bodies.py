@@ -43,7 +43,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Weaker:
-    """A definition with one thing less; ``what`` says which, ``code`` which error it cannot raise."""
+    """A definition with one thing less: ``what``. ``code``: the error it cannot raise any more."""
 
     what: str
     source: str

@@ -76,7 +76,8 @@ _POLICIES = f"""
         array(select r.oid::regrole::text from unnest(p.polroles) as r (oid)),
         pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid),
         array(select a.attname from pg_attribute as a
-            where a.attrelid = c.oid and has_column_privilege('authenticated', c.oid, a.attnum, 'update'))
+            where a.attrelid = c.oid
+                and has_column_privilege('authenticated', c.oid, a.attnum, 'update'))
     from pg_policy as p
     inner join pg_class as c on p.polrelid = c.oid
     where c.relnamespace in {OURS} or p.polname like 'parley: %'
@@ -199,7 +200,8 @@ def _constraints(connection: psycopg.Connection) -> Iterator[Mutant]:
 @_source
 def _unique_indexes(connection: psycopg.Connection) -> Iterator[Mutant]:
     query = f"""
-        select i.indexrelid::regclass::text, i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+        select i.indexrelid::regclass::text, i.indrelid::regclass::text,
+            pg_get_indexdef(i.indexrelid)
         from pg_index as i
         inner join pg_class as c on i.indrelid = c.oid
         where c.relnamespace in {OURS} and i.indisunique

@@ -19,11 +19,12 @@ _TOKEN = re.compile(
 _OPENERS = {"where", "on", "having"}
 """Words after which a condition stands: all of its terms must hold for a row to be taken."""
 
-_CLOSERS = set(
-    "select from group order limit offset returning then loop union except intersect for left"
-    " right inner cross full join set window else fetch do into values when using if elsif as"
-    " return begin conflict constraint".split()
-)
+_CLOSERS = {
+    *("select", "from", "group", "order", "limit", "offset", "returning", "then", "loop", "union"),
+    *("except", "intersect", "for", "left", "right", "inner", "cross", "full", "join", "set"),
+    *("window", "else", "fetch", "do", "into", "values", "when", "using", "if", "elsif", "as"),
+    *("return", "begin", "conflict", "constraint"),
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class _Frame:
         self.group = []
 
 
-def terms(text: str, *, is_condition: bool = False) -> Iterator[Span]:
+def terms(text: str, *, is_condition: bool = False) -> Iterator[Span]:  # noqa: C901  # one case a token
     """Every term of an `and`, and of every where, on and having, at any depth.
 
     Put `true` in its place and the condition lets more rows through. ``is_condition``: the text

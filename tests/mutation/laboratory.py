@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import time
+from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import psycopg
 from psycopg import sql
@@ -19,11 +19,8 @@ from support.stacks import Stack
 from . import attacks
 from .catalogue import Mutant, mutants
 from .reach import Reach
-from .results import Job, Result
+from .results import Job, Result, checksum, read_killers
 from .runner import Coverage, Runner
-
-KILLERS = Path(__file__).with_name("killers.json")
-"""For each object the tests that have killed mutants of it: asked first."""
 
 _PRISTINE = "parley_pristine"
 _NEAR = 6
@@ -40,10 +37,11 @@ class Laboratory:
         self._template = template
         self._runner = runner
         self._job = job
-        self._killers: dict[str, list[str]] = json.loads(KILLERS.read_text())
+        self._known = read_killers()
+        self._killers: dict[str, list[str]] = defaultdict(list)
         self._coverage = coverage
 
-    def __enter__(self) -> Laboratory:
+    def __enter__(self) -> Self:
         self._admin = psycopg.connect(
             conninfo(self._stack, "supabase_admin", "postgres"), autocommit=True
         )
@@ -53,6 +51,8 @@ class Laboratory:
         with psycopg.connect(self._url("parley_world"), autocommit=True) as connection:
             self._mutants = mutants(connection)
             self._reach = Reach(connection)
+        for mutant in self._mutants:
+            self._learn(mutant, self._known.get(checksum(mutant.name)))
         self._attacks = attacks.Attacks(self._url("parley_world"))
         return self
 
@@ -72,7 +72,12 @@ class Laboratory:
 
     def chosen(self) -> list[Mutant]:
         """The mutants of this job, in its order, but for those that the file has already."""
-        found = [m for m in self._mutants if re.search(self._job.only, m.name)]
+        found = [
+            m
+            for m in self._mutants
+            if re.search(self._job.only, m.name)
+            and (not self._job.is_sample or checksum(m.name) in self._known)
+        ]
         random.Random(self._job.seed).shuffle(found)
         judged = {result.name for result in Result.read_all(self._job.results)}
         return [m for m in found[self._job.part :: self._job.parts] if m.name not in judged]
@@ -80,18 +85,33 @@ class Laboratory:
     def judge(self, mutant: Mutant) -> Result:
         """Looks for a killer, where one is likeliest and cheapest first."""
         began = time.monotonic()
-        killer = self._killer(mutant)
-        known = self._killers.setdefault(mutant.subject, [])
+        killer = self._known_killer(mutant) or self._killer(mutant)
+        self._learn(mutant, killer)
+        return Result(mutant.name, mutant.subject, killer, round(time.monotonic() - began, 2))
+
+    def _learn(self, mutant: Mutant, killer: str | None) -> None:
+        """What killed one mutant of an object may kill another."""
+        known = self._killers[mutant.subject]
         if killer in self._runner.items and killer not in known:
             known.append(killer)
-        return Result(mutant.name, mutant.subject, killer, round(time.monotonic() - began, 2))
+
+    def _known_killer(self, mutant: Mutant) -> str | None:
+        """What killed it before, if it still does."""
+        killer = self._known.get(checksum(mutant.name), "")
+        if killer.startswith("verify_"):
+            return self._attacks.kill(mutant, [killer.split(": ")[0]])
+        if killer not in self._runner.items:
+            return None
+        if "database" in self._runner.items[killer].fixturenames:
+            return self._killed_by(mutant, [killer])
+        return self._killed_on_stack(mutant, [killer])
 
     def _killer(self, mutant: Mutant) -> str | None:
         killer = self._attacks.kill(mutant, attacks.near_parts(mutant, self._reach))
         if killer:
             return killer
         with_database, with_stack = self._tests(mutant)
-        known = [t for t in self._killers.get(mutant.subject, []) if t in self._runner.items]
+        known = [t for t in self._killers[mutant.subject] if t in self._runner.items]
         first = [t for t in known if t in with_database] or with_database[:3]
         first_on_stack = [t for t in known if t in with_stack]
         return (

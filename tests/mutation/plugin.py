@@ -1,6 +1,6 @@
 """A pytest session that runs no test once, but asks tests again and again what they notice.
 
-Started by ``test_mutants.py``: ``pytest -p mutation.plugin --mutants=JOB.json tests/sql tests/rls``.
+``test_mutants.py`` starts it: ``pytest -p mutation.plugin --mutants=JOB.json tests/sql tests/rls``.
 """
 
 from __future__ import annotations

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+KILLERS = Path(__file__).with_name("killers.json")
+"""What has killed each mutant before: asked first. Mutants are named by their checksums."""
 
 
 @dataclass(frozen=True)
 class Job:
     """Which mutants to judge, how, and where to write.
 
-    As many as fit ``seconds``, in an order that ``seed`` decides; those whose name ``only`` finds.
-    Of the tests that could notice a mutant the ``tests`` most likely are asked.
+    As many as fit ``seconds``, in an order that ``seed`` decides; those whose name ``only`` finds,
+    in a sample only those killed before. Of the tests that could notice a mutant the ``tests`` most
+    likely are asked.
     """
 
     results: Path
@@ -20,7 +26,8 @@ class Job:
     part: int = 0
     parts: int = 1
     seconds: float = 1e9
-    tests: int = 120
+    tests: int = 60
+    is_sample: bool = False
     only: str = ""
     coverage: Path | None = None
 
@@ -65,3 +72,27 @@ class Result:
         """As one more line."""
         with path.open("a") as file:
             file.write(json.dumps(asdict(self)) + "\n")
+
+
+def checksum(name: str) -> str:
+    """A mutant's name, short enough for a list of them all."""
+    return f"{zlib.crc32(name.encode()):08x}"
+
+
+def read_killers() -> dict[str, str]:
+    """The killer of each mutant, by checksum."""
+    killers: dict[str, list[str]] = json.loads(KILLERS.read_text())
+    return {mutant: killer for killer, mutants in killers.items() for mutant in mutants}
+
+
+def write_killers(results: Iterable[Result], path: Path) -> None:
+    """The same, from what a run has found."""
+    killers: dict[str, list[str]] = {}
+    for result in results:
+        if result.killer:
+            killers.setdefault(result.killer, []).append(checksum(result.name))
+    lines = [
+        f"{json.dumps(killer, ensure_ascii=False)}: {json.dumps(sorted(mutants))}"
+        for killer, mutants in sorted(killers.items())
+    ]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")

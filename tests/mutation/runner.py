@@ -10,8 +10,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from functools import lru_cache
 from types import FrameType, FunctionType
 from typing import Any
 
@@ -72,7 +72,7 @@ class Runner:
         }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _texts(function: FunctionType) -> tuple[str, ...]:
     named = [function.__globals__.get(name) for name in function.__code__.co_names]
     here = [
@@ -120,7 +120,7 @@ class Coverage:
         failed = []
         with psycopg.connect(databases.conninfo(stack, "supabase_admin", "postgres")) as connection:
             connection.execute("alter role postgres set track_functions = 'all'")
-        for nodeid, item in self._runner.items.items():
+        for nodeid in self._runner.items:
             if nodeid in self.uses:
                 continue
             used: set[str] = set()

@@ -13,7 +13,7 @@ import pytest
 
 from support.stacks import ROOT
 
-from .results import Job, Result
+from .results import Job, Result, write_killers
 
 PARTS = 2
 """Runs at once, each with a stack of its own, where pytest has that many workers."""
@@ -52,7 +52,7 @@ def run(job: Job, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_mutant_is_killed(part, long_run, tmp_path, record_property):
-    """A sample that each day, or ``PARLEY_SEED``, draws anew; with ``--long`` all of them."""
+    """With ``--long`` all; else a sample of those killed before, another each day."""
     seed = int(os.environ.get("PARLEY_SEED", datetime.date.today().strftime("%Y%m%d")))
     state = ROOT / ".parley"
     state.mkdir(exist_ok=True)
@@ -62,12 +62,16 @@ def test_every_mutant_is_killed(part, long_run, tmp_path, record_property):
         part=part,
         parts=PARTS,
         seconds=1e9 if long_run else SAMPLE_SECONDS,
+        tests=60 if long_run else 10,
+        is_sample=not long_run,
         coverage=state / f"mutation-coverage-{part}.json" if long_run else None,
     )
     run(job, tmp_path)
 
     reasons = argued()
     results = Result.read_all(job.results)
+    if long_run:
+        write_killers(results, state / f"killers-{part}.json")
     alive = {result.name for result in results if result.killer is None}
     killed = {result.name for result in results} - alive
     record_property(

@@ -14,16 +14,25 @@ import pytest
 from support.databases import Database
 
 POLL = {"question": "Which?", "options": [{"id": "a", "text": "A"}, {"id": "b", "text": "B"}]}
-CHILDREN = (
-    "attachments",
-    "mentions",
-    "message_revisions",
-    "pins",
-    "poll_votes",
-    "reactions",
-    "saved_messages",
-    "thread_reads",
-)
+ROWS = {
+    "attachments": (
+        "message_seq, position, path, name, mime_type, size_bytes",
+        """1, 1, concat_ws('/', gen_random_uuid(), %(room)s::text, gen_random_uuid(), 'a.png'),
+        'a.png', 'image/png', 1""",
+    ),
+    "mentions": ("message_seq, user_id", "1, %(bob)s"),
+    "message_revisions": (
+        "message_seq, revision, body, metadata, replaced_at", "1, 1, 'zero', '{}', now()",
+    ),
+    "pins": ("message_seq, pinned_by", "1, %(alice)s"),
+    "poll_votes": ("message_seq, user_id, option_id", "1, %(alice)s, 'a'"),
+    "reactions": ("message_seq, user_id, emoji", "1, %(alice)s, '👍'"),
+    "saved_messages": ("message_seq, user_id", "1, %(bob)s"),
+    "thread_reads": (
+        "thread_root_seq, user_id, last_read_seq, is_following", "1, %(bob)s, 1, true",
+    ),
+}  # fmt: skip
+CHILDREN = tuple(ROWS)
 MINE = "conversation_id = %(room)s and user_id = %(bob)s"
 
 # How a message becomes unreadable for bob, as the owner of the tables would do it. Deleting for
@@ -80,26 +89,12 @@ def rooms(database: Database) -> Rooms:
             connection.execute("select chat.send_message(%s, 'two')", (room,))
             made.append(room)
     names = {"room": made[0], "alice": alice, "bob": bob}
-    for statement in (
-        "insert into chat.attachments (conversation_id, message_seq, position, path, name,"
-        " mime_type, size_bytes) values (%(room)s::uuid, 1, 1, '00000000-0000-4000-8000-000000000001/'"
-        " || %(room)s::text || '/' || gen_random_uuid() || '/a.png', 'a.png', 'image/png', 1)",
-        "insert into chat.mentions (conversation_id, message_seq, user_id)"
-        " values (%(room)s, 1, %(bob)s)",
-        "insert into chat.message_revisions (conversation_id, message_seq, revision, body,"
-        " metadata, replaced_at) values (%(room)s, 1, 1, 'zero', '{}', now())",
-        "insert into chat.pins (conversation_id, message_seq, pinned_by)"
-        " values (%(room)s, 1, %(alice)s)",
-        "insert into chat.poll_votes (conversation_id, message_seq, user_id, option_id)"
-        " values (%(room)s, 1, %(alice)s, 'a')",
-        "insert into chat.reactions (conversation_id, message_seq, user_id, emoji)"
-        " values (%(room)s, 1, %(alice)s, '👍')",
-        "insert into chat.saved_messages (conversation_id, message_seq, user_id)"
-        " values (%(room)s, 1, %(bob)s)",
-        "insert into chat.thread_reads (conversation_id, thread_root_seq, user_id, last_read_seq,"
-        " is_following) values (%(room)s, 1, %(bob)s, 1, true)",
-    ):
-        database.owner.execute(statement, names)
+    for table, (columns, values) in ROWS.items():
+        database.owner.execute(
+            f"insert into chat.{table} (conversation_id, {columns})"
+            f" values (%(room)s::uuid, {values})",
+            names,
+        )
     return Rooms(database, alice, bob, *made)
 
 

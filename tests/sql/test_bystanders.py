@@ -46,7 +46,7 @@ class Town:
 
     def contacts(self) -> dict[str, str]:
         """The state of each contact, by the two."""
-        names = {id: name for name, id in self.ids.items()}
+        names = {user_id: name for name, user_id in self.ids.items()}
         return {
             names[low] + names[high]: state
             for low, high, state in self.owner(
@@ -219,7 +219,7 @@ class TestBans:
         }
 
     def members(self, town: Town, tenant: str) -> set[str]:
-        names = {id: name for name, id in town.ids.items()}
+        names = {user_id: name for name, user_id in town.ids.items()}
         found = town.owner(
             "select user_id::text from chat.tenant_members"
             " where tenant_id = %s and removed_at is null",

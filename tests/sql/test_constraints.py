@@ -43,8 +43,7 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
             "message_count = last_seq + 1", "rev = last_seq - 1", "message_count = -1", "epoch = 0",
         ),
         "conversations_pair_check": (
-            "user_low_id = '00000000-0000-4000-8000-000000000002',"
-            " user_high_id = '00000000-0000-4000-8000-000000000001'",
+            "user_low_id = id, user_high_id = id where kind = 'direct'",
         ),
         "conversations_slow_mode_seconds_check": (
             "slow_mode_seconds = -1", "slow_mode_seconds = 3601",
@@ -94,7 +93,9 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
             "avatar_url = 'javascript:x'", f"avatar_url = 'https://' || {LONG(2000)}",
         ),
         "profiles_display_name_check": ("display_name = ''", f"display_name = {LONG(101)}"),
-        "profiles_username_check": ("username = 'x'", "username = 'a b c'", f"username = {LONG(51)}"),
+        "profiles_username_check": (
+            "username = 'x'", "username = 'a b c'", f"username = {LONG(51)}",
+        ),
     },
     "chat.reactions": {
         "reactions_emoji_check": ("emoji = ''", "emoji = 'a b'", f"emoji = {LONG(65)}"),
@@ -234,8 +235,8 @@ INSERTS = {
         "insert into chat_private.unhidden_messages select conversation_id, 9999, user_id, 1"
         " from chat.participants limit 1",
     "unhidden_messages_user_id_fkey":
-        "insert into chat_private.unhidden_messages select conversation_id, seq, gen_random_uuid(), 1"
-        " from chat.messages limit 1",
+        "insert into chat_private.unhidden_messages"
+        " select conversation_id, seq, gen_random_uuid(), 1 from chat.messages limit 1",
 }  # fmt: skip
 
 

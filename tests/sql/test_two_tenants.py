@@ -59,14 +59,18 @@ def rooms(database, users):
     return made
 
 
+DIRECT = "select (chat.start_direct(%s, tenant_id => %s)).id::text"
+SUBJECT = (
+    "select (chat.open_subject('order', '1', jsonb_build_array("
+    "jsonb_build_object('user_id', %s::text)), tenant_id => %s)).id::text"
+)
+GROUP = "select (chat.start_group('x', array[%s]::uuid[], tenant_id => %s)).id::text"
+
+
 def test_a_pair_and_an_object_have_a_conversation_in_each(two):
     database, users = two
     database.owner.execute("update chat.settings set who_may_open_subjects = 'members'")
-    for query in (
-        "select (chat.start_direct(%s, tenant_id => %s)).id::text",
-        "select (chat.open_subject('order', '1', jsonb_build_array("
-        "jsonb_build_object('user_id', %s::text)), tenant_id => %s)).id::text",
-    ):
+    for query in (DIRECT, SUBJECT):
         arguments = [(users["bob"], tenant) for tenant in (ALPHA, BETA)]
         first = [call(database, users["alice"], query, *given) for given in arguments]
         again = [call(database, users["alice"], query, *given) for given in arguments]
@@ -80,10 +84,9 @@ def test_a_pair_and_an_object_have_a_conversation_in_each(two):
 
 def test_coming_back_to_the_direct_conversation_of_one(two):
     database, users = two
-    start = "select (chat.start_direct(%s, tenant_id => %s)).id::text"
-    made = [call(database, users["alice"], start, users["bob"], t) for t in (ALPHA, BETA)]
+    made = [call(database, users["alice"], DIRECT, users["bob"], t) for t in (ALPHA, BETA)]
     database.owner.execute("update chat.participants set left_at = '2020-01-01'")
-    assert call(database, users["alice"], start, users["bob"], BETA) == made[1]
+    assert call(database, users["alice"], DIRECT, users["bob"], BETA) == made[1]
     assert database.owner.execute(
         "select conversation_id::text, user_id::text from chat.participants where left_at is null"
     ).fetchall() == [(made[1], users["alice"])]
@@ -173,23 +176,10 @@ def test_new_users_join_what_is_open(two):
 def test_the_id_of_a_group_is_taken_by_any_other_conversation(two, what):
     database, users = two
     taken = {
-        "direct": ("alice", "select (chat.start_direct(%s, tenant_id => %s)).id::text", ALPHA),
-        "subject": (
-            "alice",
-            "select (chat.open_subject('order', '1', jsonb_build_array("
-            "jsonb_build_object('user_id', %s::text)), tenant_id => %s)).id::text",
-            ALPHA,
-        ),
-        "other creator": (
-            "bob",
-            "select (chat.start_group('x', array[%s]::uuid[], tenant_id => %s)).id::text",
-            ALPHA,
-        ),
-        "other tenant": (
-            "alice",
-            "select (chat.start_group('x', array[%s]::uuid[], tenant_id => %s)).id::text",
-            BETA,
-        ),
+        "direct": ("alice", DIRECT, ALPHA),
+        "subject": ("alice", SUBJECT, ALPHA),
+        "other creator": ("bob", GROUP, ALPHA),
+        "other tenant": ("alice", GROUP, BETA),
     }
     database.owner.execute("update chat.settings set who_may_open_subjects = 'members'")
     creator, query, tenant = taken[what]
@@ -272,8 +262,8 @@ def test_a_full_schedule_is_of_one_user_in_one_conversation(two):
     database, users = two
     made = rooms(database, users)
     database.owner.execute(
-        "insert into chat.scheduled_messages (conversation_id, user_id, send_at, kind, body, metadata,"
-        " mentions) select %s, %s, now() + interval '1 day', 'text', 'x', %s, '{}'"
+        "insert into chat.scheduled_messages (conversation_id, user_id, send_at, kind, body,"
+        " metadata, mentions) select %s, %s, now() + interval '1 day', 'text', 'x', %s, '{}'"
         " from generate_series(1, 100)",
         (made[ALPHA], users["alice"], json.dumps({})),
     )
