@@ -32,6 +32,11 @@ class Mutant:
     is_behind_schema: bool = False
     """It opens a schema too, which alone makes a difference: only what is about itself counts."""
 
+    @property
+    def kind(self) -> str:
+        """What mutants of other objects share with it: what kills one may kill them."""
+        return f"{self.name.split(maxsplit=1)[0]} {self.name.rsplit(': ', 1)[-1]}"
+
 
 Source = Callable[[psycopg.Connection], Iterator[Mutant]]
 _SOURCES: list[Source] = []

@@ -91,9 +91,10 @@ class Laboratory:
 
     def _learn(self, mutant: Mutant, killer: str | None) -> None:
         """What killed one mutant of an object may kill another."""
-        known = self._killers[mutant.subject]
-        if killer in self._runner.items and killer not in known:
-            known.append(killer)
+        for what in (mutant.subject, mutant.kind):
+            known = self._killers[what]
+            if killer in self._runner.items and killer not in known:
+                known.append(killer)
 
     def _known_killer(self, mutant: Mutant) -> str | None:
         """What killed it before, if it still does."""
@@ -111,7 +112,7 @@ class Laboratory:
         if killer:
             return killer
         with_database, with_stack = self._tests(mutant)
-        known = [t for t in self._killers[mutant.subject] if t in self._runner.items]
+        known = list(dict.fromkeys(self._killers[mutant.kind] + self._killers[mutant.subject]))
         first = [t for t in known if t in with_database] or with_database[:3]
         first_on_stack = [t for t in known if t in with_stack]
         return (
