@@ -103,7 +103,7 @@ class Laboratory:
             return self._attacks.kill(mutant, [killer.split(": ")[0]])
         if killer not in self._runner.items:
             return None
-        if "database" in self._runner.items[killer].fixturenames:
+        if self._has_database(killer):
             return self._killed_by(mutant, [killer])
         return self._killed_on_stack(mutant, [killer])
 
@@ -112,9 +112,9 @@ class Laboratory:
         if killer:
             return killer
         with_database, with_stack = self._tests(mutant)
-        known = list(dict.fromkeys(self._killers[mutant.kind] + self._killers[mutant.subject]))
-        first = [t for t in known if t in with_database] or with_database[:3]
-        first_on_stack = [t for t in known if t in with_stack]
+        known = self._killers[mutant.kind][:3] + self._killers[mutant.subject][:6]
+        first = [t for t in dict.fromkeys(known) if self._has_database(t)] or with_database[:3]
+        first_on_stack = [t for t in dict.fromkeys(known) if t in with_stack]
         return (
             self._killed_by(mutant, first)
             or self._killed_on_stack(mutant, first_on_stack)
@@ -151,18 +151,21 @@ class Laboratory:
         words = [_word(name) for name in used_by if name.startswith("chat.")]
         words = [_word(mutant.subject), *words]
         own, shared = [], []
-        for nodeid, item in self._runner.items.items():
+        for nodeid in self._runner.items:
             text = self._runner.text(nodeid)
             rank = next((n for n, word in enumerate(words) if word.search(text)), len(words))
             # Of policies and grants tests/rls knows more.
             ranked = (rank, "tests/rls/" not in nodeid, self._runner.durations[nodeid], nodeid)
-            if "database" in item.fixturenames:
+            if self._has_database(nodeid):
                 if self._can_notice(nodeid, mutant, text, is_near=rank < _NEAR):
                     own.append(ranked)
             elif rank < len(words):
                 shared.append(ranked)
         first = [nodeid for *_, nodeid in sorted(own)][: self._job.tests]
         return first, [nodeid for *_, nodeid in sorted(shared)][: self._job.tests // 3]
+
+    def _has_database(self, nodeid: str) -> bool:
+        return "database" in self._runner.items[nodeid].fixturenames
 
     def _can_notice(self, nodeid: str, mutant: Mutant, text: str, *, is_near: bool) -> bool:
         """By what ran in it and which errors it saw; a function that fails counts as not run."""
