@@ -85,14 +85,19 @@ def read_killers() -> dict[str, str]:
     return {mutant: killer for killer, mutants in killers.items() for mutant in mutants}
 
 
-def write_killers(results: Iterable[Result], path: Path) -> None:
-    """The same, from what a run has found."""
+def killers_of(results: Iterable[Result]) -> str:
+    """The same, from what a run has found, as the file has it."""
     killers: dict[str, list[str]] = {}
     for result in results:
         if result.killer:
             killers.setdefault(result.killer, []).append(checksum(result.name))
+    return format_killers(killers)
+
+
+def format_killers(killers: dict[str, list[str]]) -> str:
+    """One killer a line, so that a difference is readable."""
     lines = [
         f"{json.dumps(killer, ensure_ascii=False)}: {json.dumps(sorted(mutants))}"
         for killer, mutants in sorted(killers.items())
     ]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -13,7 +13,7 @@ import pytest
 
 from support.stacks import ROOT
 
-from .results import Job, Result, write_killers
+from .results import Job, Result, killers_of
 
 PARTS = 2
 """Runs at once, each with a stack of its own, where pytest has that many workers."""
@@ -71,7 +71,7 @@ def test_every_mutant_is_killed(part, long_run, tmp_path, record_property):
     reasons = argued()
     results = Result.read_all(job.results)
     if long_run:
-        write_killers(results, state / f"killers-{part}.json")
+        (state / f"killers-{part}.json").write_text(killers_of(results))
     alive = {result.name for result in results if result.killer is None}
     killed = {result.name for result in results} - alive
     record_property(
