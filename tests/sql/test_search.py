@@ -69,7 +69,7 @@ class TestWords:
         ],
     )
     def test_the_syntax_of_the_web(self, group, query, seqs):
-        database, (_, _, charlie), room = group
+        database, (_, _, charlie), _room = group
         if seqs is None:
             assert bodies(database, charlie, query) == []
         else:
