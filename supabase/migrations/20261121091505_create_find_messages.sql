@@ -161,7 +161,7 @@ declare
     v_is_narrow boolean;
     v_words tsquery := find_messages.words;
     v_query tsquery;
-    v_hits chat_private.search_hit [] := '{}';
+    v_hits chat_private.search_hit [] := '{}'::chat_private.search_hit [];
     v_found chat_private.search_hit [];
     v_seen bigint;
     v_seen_before bigint := 0;
