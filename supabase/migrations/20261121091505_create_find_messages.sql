@@ -30,7 +30,7 @@ parallel safe
 set search_path = ''
 as $$
 begin
-    return ''' ' || array_to_string(marks, ''' | '' ') || '''';
+    return (''' ' || array_to_string(marks, ''' | '' ') || '''')::tsquery;
 end;
 $$;
 revoke execute on function chat_private.search_any(text []) from public, anon, authenticated;
