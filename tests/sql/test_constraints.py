@@ -5,9 +5,9 @@ The writer is the owner of the tables, whom no policy and no grant stops.
 
 from __future__ import annotations
 
+import isolation
 import psycopg
 import pytest
-import verify
 
 LONG = "repeat('x', {})".format
 
@@ -244,7 +244,8 @@ INSERTS = {
 def world(database):
     """The owner's connection, in a transaction that has made rows of all tables."""
     with database.owner.transaction(force_rollback=True):
-        database.owner.execute(verify._sql("attacks.sql"))
+        for path in sorted((isolation.FOLDER / "attacks").glob("*.sql")):
+            database.owner.execute(path.read_bytes())
         database.owner.execute("select pg_temp.verify_make_world()")
         yield database.owner
 
