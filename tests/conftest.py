@@ -1,42 +1,13 @@
-"""Fixtures of all suites."""
+"""Fixtures of all suites: those of the stack's pytest plugin, on Parley's own project."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from hypothesis import HealthCheck, settings
 
-from support.databases import Database, clone, make_template
-from support.stacks import ROOT, Stack, start_stack
+pytest_plugins = ["parley_stack.pytest_plugin"]
 
 # Examples are judged by what they find, not by how busy the machine is.
 settings.register_profile(
     "parley", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("parley")
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """One stack on Parley's own project for all tests of a process; data thrown away."""
-    running = start_stack(ROOT, "--ephemeral")
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-@pytest.fixture(scope="session")
-def database_template(stack: Stack) -> str:
-    """Name of the template of ``database``."""
-    name = "parley_template"
-    make_template(stack, name)
-    return name
-
-
-@pytest.fixture
-def database(stack: Stack, database_template: str) -> Iterator[Database]:
-    """A database of one's own, with the migrations and without people."""
-    with clone(stack, database_template) as made:
-        yield made

@@ -1,4 +1,4 @@
-"""The process that serves: gateway, Auth and Realtime on one event loop.
+"""The process that serves: gateway, Auth, Realtime and the mail sink on one event loop.
 
 Auth and Realtime's HTTP side are ordinary ASGI applications on unix sockets, reached through the
 gateway like PostgREST; WebSockets are handed to Realtime by the gateway as they come in.
@@ -24,6 +24,7 @@ from .auth.app import create_app
 from .config import Config
 from .gateway import Gateway, Route, Upstream
 from .keys import Keys
+from .mailbox.app import create_app as create_mailbox
 from .paths import ready_file
 from .realtime.server import Realtime
 
@@ -39,6 +40,7 @@ class ServeOptions:
     sockets: Path
     api_port: int
     db_port: int
+    mail_port: int
 
     def conninfo(self, user: str) -> str:
         """libpq string for ``user`` over the unix socket."""
@@ -67,6 +69,12 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
+def _listen_tcp(port: int) -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", port), backlog=128)
+    listener.setblocking(False)
+    return listener
+
+
 def _asgi_server(app: Any) -> _Server:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", server_header=False
@@ -89,7 +97,11 @@ async def serve(options: ServeOptions) -> None:
     realtime = Realtime(options.config.realtime, options.keys, options.conninfo("supabase_admin"))
     apps = {
         "auth": create_app(
-            options.config.auth, options.keys, pool, external_url=f"{options.api_url}/auth/v1"
+            options.config.auth,
+            options.keys,
+            pool,
+            external_url=options.config.auth.external_url or f"{options.api_url}/auth/v1",
+            workdir=options.config.workdir,
         ),
         "realtime": realtime.http_app,
     }
@@ -104,6 +116,10 @@ async def serve(options: ServeOptions) -> None:
         asyncio.create_task(server.serve(sockets=[_listen(options.sockets / f"{name}.sock")]))
         for name, server in servers.items()
     ]
+    servers["mail"] = _asgi_server(create_mailbox(pool))
+    tasks.append(
+        asyncio.create_task(servers["mail"].serve(sockets=[_listen_tcp(options.mail_port)]))
+    )
     await pool.open(wait=False)
     await realtime.start()
     await gateway.start("127.0.0.1", options.api_port)
