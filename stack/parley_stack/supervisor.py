@@ -22,6 +22,7 @@ from .postgrest import answers, environment
 from .redaction import Redactor
 from .service import Service, ServiceLog
 from .state import State
+from .storage.seeding import seed_buckets
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Supervisor:
         await self._launch(server)
         await server.wait_ready()
         await asyncio.to_thread(self._lay_database, postgres)
-        self.tell("Starting PostgREST, Auth and Realtime")
+        self.tell("Starting PostgREST, Auth, Realtime and Storage")
         await self._launch(rest)
         await asyncio.gather(rest.wait_ready(), serving.wait_ready())
         for service in self._services:
@@ -121,6 +122,7 @@ class Supervisor:
         if pending or seed:
             migrations.apply(seed=seed, tell=self.tell)
         seeded.touch()
+        seed_buckets(self.config, conninfo, self.paths.files, self.tell)
 
     async def _launch(self, service: Service) -> None:
         self._services.append(service)
@@ -191,6 +193,7 @@ class Supervisor:
                 "_serve",
                 f"--workdir={self.paths.workdir}",
                 f"--sockets={self.paths.sockets}",
+                f"--files={self.paths.files}",
                 f"--api-port={self.api_port}",
                 f"--db-port={self.db_port}",
                 f"--mail-port={self.mail_port}",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from psycopg import errors as pg
-from psycopg import sql
 from psycopg.rows import dict_row
+from psycopg.sql import SQL, Composable, Identifier, Placeholder
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,9 +19,15 @@ from .objects import timestamp
 from .server import Server
 from .sizes import parse_size
 
-_COLUMNS = (
+_COLUMNS = SQL(
     "id, name, owner, coalesce(public, false) as public, created_at, updated_at, "
     "file_size_limit, allowed_mime_types, type::text"
+)
+_GET = SQL("select {} from storage.buckets where id = %s").format(_COLUMNS)
+_PAGE = SQL(
+    "select {columns} from storage.buckets "
+    "where type = 'STANDARD' and position(lower(%(search)s) in lower(name)) > 0 "
+    "order by {column} {order}, id limit %(limit)s offset %(offset)s"
 )
 
 
@@ -63,7 +69,7 @@ async def _get(conn: Connection, bucket: str) -> dict[str, Any]:
     if "\x00" in bucket:
         raise errors.no_such_bucket()
     async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(f"select {_COLUMNS} from storage.buckets where id = %s", (bucket,))
+        await cursor.execute(_GET, (bucket,))
         row = await cursor.fetchone()
     if row is None:
         raise errors.no_such_bucket()
@@ -87,9 +93,9 @@ async def create(server: Server, request: Request) -> Response:
     try:
         async with transaction(server.pool, who, request, "storage.bucket.create") as conn:
             await conn.execute(
-                sql.SQL("insert into storage.buckets ({}) values ({})").format(
-                    sql.SQL(", ").join(map(sql.Identifier, values)),
-                    sql.SQL(", ").join(map(sql.Placeholder, values)),
+                SQL("insert into storage.buckets ({}) values ({})").format(
+                    SQL(", ").join(map(Identifier, values)),
+                    SQL(", ").join(map(Placeholder, values)),
                 ),
                 values,
             )
@@ -101,19 +107,11 @@ async def create(server: Server, request: Request) -> Response:
 async def list_all(server: Server, request: Request) -> Response:
     who = caller.of_request(server.keys, request)
     page = bodies.parse_query(request, BucketPage)
-    query = sql.SQL(
-        "select {columns} from storage.buckets "
-        "where type = 'STANDARD' and position(lower(%(search)s) in lower(name)) > 0 "
-        "order by {column} {order}, id limit %(limit)s offset %(offset)s"
-    ).format(
-        columns=sql.SQL(_COLUMNS),
-        column=sql.Identifier(page.sort_column),
-        order=sql.SQL(page.sort_order),
+    query = _PAGE.format(
+        columns=_COLUMNS, column=Identifier(page.sort_column), order=SQL(page.sort_order)
     )
     async with transaction(server.pool, who, request, "storage.bucket.list") as conn:
-        async with conn.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(query, page.model_dump(include={"search", "limit", "offset"}))
-            rows = await cursor.fetchall()
+        rows = await objects.rows(conn, query, page.model_dump())
     return JSONResponse([{**as_json(row), "type": row["type"]} for row in rows])
 
 
@@ -128,15 +126,15 @@ async def update(server: Server, request: Request) -> Response:
     body = await bodies.parse(request, BucketFields, keeps_null=True)
     values = _settings(server, body)
     # Something to set, so that the right to update is asked for in any case.
-    assignments = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in values
+    assignments: list[Composable] = [
+        SQL("{} = {}").format(Identifier(name), Placeholder(name)) for name in values
     ]
-    assignments.append(sql.SQL("updated_at = now()"))
+    assignments.append(SQL("updated_at = now()"))
     async with transaction(server.pool, who, request, "storage.bucket.update") as conn:
         bucket = (await _get(conn, request.path_params["bucket"]))["id"]
         cursor = await conn.execute(
-            sql.SQL("update storage.buckets set {} where id = %(id)s").format(
-                sql.SQL(", ").join(assignments)
+            SQL("update storage.buckets set {} where id = %(id)s").format(
+                SQL(", ").join(assignments)
             ),
             {**values, "id": bucket},
         )

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from . import bodies, caller, errors, incoming, names, objects, uploads
 from .bodies import Body
 from .database import is_in_doubt, transaction
+from .files import Place
 from .objects import NewObject, StoredObject
 from .server import Server
 from .uploads import Target
@@ -60,9 +61,7 @@ async def move(server: Server, request: Request) -> Response:
         if (row.bucket_id, row.name) == (bucket, name):
             return done
         version, owner_id = objects.PROBE_VERSION, who.owner_id
-        await objects.move(
-            conn, row, bucket=bucket, name=name, version=version, owner_id=owner_id
-        )
+        await objects.move(conn, row, bucket=bucket, name=name, version=version, owner_id=owner_id)
     place = await _copy_file(server, row, bucket, name)
     try:
         async with transaction(server.pool, server.service, request, operation) as conn:
@@ -93,9 +92,7 @@ async def copy(server: Server, request: Request) -> Response:
         new = _copied(body, request, row, target)
         await objects.probe(conn, new, is_upsert=is_upsert)
     place = await _copy_file(server, row, bucket, name)
-    new = NewObject(
-        bucket, name, who.owner_id, place.version, new.metadata, new.user_metadata
-    )
+    new = NewObject(bucket, name, who.owner_id, place.version, new.metadata, new.user_metadata)
     made = await uploads.commit_row(server, request, target, new, place)
     return JSONResponse({"Id": str(made.id), "Key": f"{bucket}/{name}", **made.as_json()})
 
@@ -126,7 +123,7 @@ async def remove_one(server: Server, request: Request) -> Response:
     return JSONResponse({"message": "Successfully deleted"})
 
 
-async def _copy_file(server: Server, row: StoredObject, bucket: str, name: str) -> objects.Place:
+async def _copy_file(server: Server, row: StoredObject, bucket: str, name: str) -> Place:
     try:
         return await server.files.copy(row.place, bucket, name)
     except FileNotFoundError as error:

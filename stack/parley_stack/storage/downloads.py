@@ -208,8 +208,9 @@ def _range(request: Request, row: StoredObject, etag: str, size: int) -> tuple[i
     if match is None or not any(match.groups()):
         return None
     condition = request.headers.get("if-range")
-    if condition is not None and condition != etag:
-        if _date(condition) != _modified(row).replace(microsecond=0):
+    if condition not in (None, etag):
+        moment = _date(condition or "")
+        if moment is None or moment != _modified(row).replace(microsecond=0):
             return None
     first, last = match.groups()
     if not first:

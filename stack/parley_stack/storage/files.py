@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
+Data = bytes | bytearray
+
 _BLOCK_BYTES = 1 << 20
 _HASH_LENGTH = 32
 
@@ -87,7 +89,7 @@ class FileStore:
         try:
             with FileIO(temporary, "xb", opener=_private) as file:
 
-                def put(block: bytes) -> None:
+                def put(block: Data) -> None:
                     md5.update(block)
                     write_all(file, block)
 
@@ -171,9 +173,7 @@ class FileStore:
         self._publish(temporary, place)
 
 
-async def pour(
-    chunks: AsyncIterator[bytes], put: Callable[[bytes], None], limit: int
-) -> int:
+async def pour(chunks: AsyncIterator[bytes], put: Callable[[Data], None], limit: int) -> int:
     """Gives ``put`` what ``chunks`` give, in blocks and in a thread; returns how much that was.
 
     Also what came before a failure. Raises TooLargeError beyond ``limit``.
@@ -194,7 +194,7 @@ async def pour(
     return size
 
 
-def write_all(file: FileIO, data: bytes) -> None:
+def write_all(file: FileIO, data: Data) -> None:
     """Writes all of ``data``, however little the system takes at a time."""
     view = memoryview(data)
     while view:

@@ -23,14 +23,13 @@ _MAX_FIELDS = 100
 
 
 @dataclass(frozen=True)
-class Incoming:
-    """A file to store. ``chunks`` can be read once; ``declared_size`` None: not known yet."""
+class FileFacts:
+    """What is said of a file. ``declared_size`` None: not known yet."""
 
     mimetype: str
     cache_control: str
     user_metadata: dict[str, Any]
     declared_size: int | None
-    chunks: AsyncIterator[bytes]
 
     def probe_metadata(self) -> dict[str, Any]:
         """What policies can judge before the file is there."""
@@ -38,6 +37,14 @@ class Incoming:
         if self.declared_size is not None:
             known["contentLength"] = self.declared_size
         return {**self.user_metadata, **known}
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A file to store. ``chunks`` can be read once."""
+
+    facts: FileFacts
+    chunks: AsyncIterator[bytes]
 
 
 def size_limit(global_limit: int, rules: BucketRules, name: str) -> int:
@@ -48,15 +55,15 @@ def size_limit(global_limit: int, rules: BucketRules, name: str) -> int:
     return global_limit if own is None else min(global_limit, own)
 
 
-def check(incoming: Incoming, limit: int, rules: BucketRules, name: str) -> None:
+def check(facts: FileFacts, limit: int, rules: BucketRules, name: str) -> None:
     """Raises EntityTooLarge, InvalidMimeType or InvalidRequest."""
-    if incoming.declared_size is not None and incoming.declared_size > limit:
+    if facts.declared_size is not None and facts.declared_size > limit:
         raise errors.too_large()
     allowed = None if names.is_placeholder(name) else rules.allowed_mime_types
-    names.check_mime_type(incoming.mimetype, allowed)
-    if not names.is_header_value(incoming.cache_control):
+    names.check_mime_type(facts.mimetype, allowed)
+    if not names.is_header_value(facts.cache_control):
         raise errors.invalid_request("cache-control is not valid")
-    if objects.json_size(incoming.user_metadata) > MAX_METADATA_BYTES:
+    if objects.json_size(facts.user_metadata) > MAX_METADATA_BYTES:
         raise errors.too_large("metadata exceeds the maximum allowed size")
 
 
@@ -90,13 +97,13 @@ async def of_request(request: Request) -> Incoming:
 
 def _raw(request: Request, content_type: str) -> Incoming:
     length = request.headers.get("content-length", "")
-    return Incoming(
+    facts = FileFacts(
         mimetype=content_type or DEFAULT_TYPE,
         cache_control=request.headers.get("cache-control") or NO_CACHE,
         user_metadata=decode_metadata(request.headers.get("x-metadata", "")),
         declared_size=int(length) if length.isascii() and length.isdigit() else None,
-        chunks=request.stream(),
     )
+    return Incoming(facts, request.stream())
 
 
 async def _of_form(form: Multipart) -> Incoming:
@@ -115,14 +122,14 @@ async def _of_form(form: Multipart) -> Incoming:
     if part is None:
         raise errors.invalid_request("The form has no file")
     seconds = fields.get("cacheControl")
-    return Incoming(
+    facts = FileFacts(
         mimetype=fields.get("contentType") or part.content_type or DEFAULT_TYPE,
         cache_control=f"max-age={seconds}" if seconds else NO_CACHE,
         user_metadata=parse_metadata(fields.get("metadata") or fields.get("userMetadata") or ""),
         # The request's length is that of the whole form.
         declared_size=None,
-        chunks=_file(form),
     )
+    return Incoming(facts, _file(form))
 
 
 async def _file(form: Multipart) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ import binascii
 from datetime import datetime
 from typing import Any, Literal
 
+from psycopg.sql import SQL, Composed
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,28 +21,28 @@ from .server import Server
 _V1_LIMIT = 1500
 _TIMES = ("created_at", "updated_at", "last_accessed_at")
 
-_SEARCH = """
+_SEARCH = SQL("""
 select name, id, updated_at, created_at, last_accessed_at, metadata
 from storage.search(
     %(prefix)s, %(bucket)s, %(limit)s, %(levels)s, %(offset)s, %(search)s, %(column)s, %(order)s
 )
-"""
+""")
 
 # Times are compared as clients see them: in milliseconds.
-_FLAT = """
+_FLAT = SQL("""
 select id, name, created_at, updated_at, last_accessed_at, metadata
 from storage.objects
 where bucket_id = %(bucket)s and starts_with(name, %(prefix)s) and {after}
 order by {order}
 limit %(limit)s
-"""
+""")
 
-_FOLDERS = """
+_FOLDERS = SQL("""
 select key, name, id, created_at, updated_at, last_accessed_at, metadata
 from storage.search_v2(
     %(prefix)s, %(bucket)s, %(limit)s, %(levels)s, %(last)s, %(order)s, %(column)s, %(time)s
 )
-"""
+""")
 
 
 class SortBy(Body):
@@ -163,7 +164,7 @@ async def list_v2(server: Server, request: Request) -> Response:
     return JSONResponse(answer)
 
 
-def _flat_query(start: Cursor) -> str:
+def _flat_query(start: Cursor) -> Composed:
     """Keyset pages; ``column`` and ``order`` are of closed sets."""
     compare = "<" if start.order == "desc" else ">"
     name, last = 'name collate "C"', '%(last)s::text collate "C"'
@@ -172,7 +173,7 @@ def _flat_query(start: Cursor) -> str:
         time = f"date_trunc('milliseconds', {start.column})"
         order = f"{time} {start.order}, {order}"
         after = f"({time}, {name}) {compare} (%(time)s::timestamptz, {last})"
-    return _FLAT.format(order=order, after=after if start.last else "true")
+    return _FLAT.format(order=SQL(order), after=SQL(after if start.last else "true"))
 
 
 def _item(row: Json) -> dict[str, Any]:

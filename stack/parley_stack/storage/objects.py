@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.rows import class_row, dict_row
+from psycopg.sql import SQL, Composed
 from psycopg.types.json import Jsonb
 
 from . import errors
@@ -17,11 +18,31 @@ from .caller import owner_uuid
 from .database import Connection
 from .files import Place, Written
 
-_COLUMNS = (
+PROBE_VERSION = "1"
+
+_COLUMNS = SQL(
     "id, bucket_id, name, version, owner, owner_id, metadata, user_metadata, "
     "created_at, updated_at, last_accessed_at"
 )
-PROBE_VERSION = "1"
+_FIND = SQL("select {} from storage.objects where bucket_id = %s and name = %s").format(_COLUMNS)
+_LOCK = SQL("{} for update").format(_FIND)
+_INSERT = SQL(
+    "insert into storage.objects "
+    "(bucket_id, name, owner, owner_id, version, metadata, user_metadata) "
+    "values (%(bucket)s, %(name)s, %(owner)s, %(owner_id)s, %(version)s, %(metadata)s, "
+    "%(user_metadata)s)"
+)
+_UPSERT = SQL(
+    "{} on conflict (name, bucket_id) do update set "
+    "owner = excluded.owner, owner_id = excluded.owner_id, version = excluded.version, "
+    "metadata = excluded.metadata, user_metadata = excluded.user_metadata "
+    "returning {}"
+).format(_INSERT, _COLUMNS)
+_DELETE = SQL(
+    "delete from storage.objects "
+    "where bucket_id = %(bucket)s and (%(names)s::text[] is null or name = any (%(names)s)) "
+    "returning {}"
+).format(_COLUMNS)
 
 Json = dict[str, Any]
 
@@ -133,12 +154,8 @@ async def find(
     """The object, if there is one the transaction's role may see."""
     if "\x00" in name or "\x00" in bucket:
         return None
-    lock = "for update" if for_update else ""
     async with conn.cursor(row_factory=class_row(StoredObject)) as cursor:
-        await cursor.execute(
-            f"select {_COLUMNS} from storage.objects where bucket_id = %s and name = %s {lock}",
-            (bucket, name),
-        )
+        await cursor.execute(_LOCK if for_update else _FIND, (bucket, name))
         return await cursor.fetchone()
 
 
@@ -154,29 +171,13 @@ async def get(
 
 async def insert(conn: Connection, new: NewObject) -> None:
     """Needs the right to insert, and no other: it returns nothing."""
-    await conn.execute(
-        "insert into storage.objects "
-        "(bucket_id, name, owner, owner_id, version, metadata, user_metadata) "
-        "values (%(bucket)s, %(name)s, %(owner)s, %(owner_id)s, %(version)s, %(metadata)s, "
-        "%(user_metadata)s)",
-        _parameters(new),
-    )
+    await conn.execute(_INSERT, _parameters(new))
 
 
 async def upsert(conn: Connection, new: NewObject) -> StoredObject:
     """Needs the rights to insert, update and select, even for a new name."""
     async with conn.cursor(row_factory=class_row(StoredObject)) as cursor:
-        await cursor.execute(
-            "insert into storage.objects "
-            "(bucket_id, name, owner, owner_id, version, metadata, user_metadata) "
-            "values (%(bucket)s, %(name)s, %(owner)s, %(owner_id)s, %(version)s, %(metadata)s, "
-            "%(user_metadata)s) "
-            "on conflict (name, bucket_id) do update set "
-            "owner = excluded.owner, owner_id = excluded.owner_id, version = excluded.version, "
-            "metadata = excluded.metadata, user_metadata = excluded.user_metadata "
-            f"returning {_COLUMNS}",
-            _parameters(new),
-        )
+        await cursor.execute(_UPSERT, _parameters(new))
         row = await cursor.fetchone()
     assert row is not None
     return row
@@ -243,20 +244,17 @@ async def delete(
     conn: Connection, bucket: str, names: list[str] | None = None
 ) -> list[StoredObject]:
     """Deletes those of ``names`` (None: all) that the transaction's role may see and delete."""
-    condition = "" if names is None else "and name = any (%(names)s)"
     async with conn.cursor(row_factory=class_row(StoredObject)) as cursor:
-        await cursor.execute(
-            f"delete from storage.objects where bucket_id = %(bucket)s {condition} "
-            f"returning {_COLUMNS}",
-            {"bucket": bucket, "names": names},
-        )
+        await cursor.execute(_DELETE, {"bucket": bucket, "names": names})
         return await cursor.fetchall()
 
 
-async def rows(conn: Connection, query: str, parameters: Mapping[str, Any]) -> list[Json]:
+async def rows(
+    conn: Connection, query: SQL | Composed, parameters: Mapping[str, Any]
+) -> list[Json]:
     """What ``query`` finds, as dicts."""
     async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(query.encode(), parameters)
+        await cursor.execute(query, parameters)
         return await cursor.fetchall()
 
 

@@ -15,7 +15,6 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -31,7 +30,7 @@ from . import caller, errors, incoming, names, uploads
 from .caller import Caller
 from .errors import StorageError
 from .files import TooLargeError, pour, write_all
-from .incoming import Incoming
+from .incoming import FileFacts
 from .server import Server
 from .uploads import Target
 
@@ -70,10 +69,8 @@ class Upload:
         return Target(self.bucket, self.name, self.owner_id, self.is_upsert, _OPERATION)
 
     @property
-    def file(self) -> Incoming:
-        return Incoming(
-            self.mimetype, self.cache_control, self.user_metadata, self.size, _nothing()
-        )
+    def file(self) -> FileFacts:
+        return FileFacts(self.mimetype, self.cache_control, self.user_metadata, self.size)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -275,8 +272,3 @@ def _location(request: Request, upload_id: str) -> str:
     host = request.headers.get("x-forwarded-host", "localhost")
     prefix = request.headers.get("x-forwarded-prefix", "/")
     return f"{scheme}://{host}{prefix}upload/resumable/{upload_id}"
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""

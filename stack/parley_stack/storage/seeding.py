@@ -16,9 +16,10 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from parley_stack.config import Config
-from parley_stack.config.sections import Bucket
+from parley_stack.errors import StackError
 
 from . import names, objects
+from .errors import StorageError
 from .files import FileStore, Place
 from .incoming import DEFAULT_TYPE, NO_CACHE
 
@@ -43,10 +44,18 @@ on conflict (bucket_id, name) do update set
 """
 
 
-def seed_buckets(
-    config: Config, conninfo: str, folder: Path, tell: Callable[[str], None]
-) -> None:
-    """``conninfo``: of somebody whom row security lets pass. ``folder``: the server's files."""
+def seed_buckets(config: Config, conninfo: str, folder: Path, tell: Callable[[str], None]) -> None:
+    """``conninfo``: of somebody whom row security lets pass. ``folder``: the server's files.
+
+    Raises StackError for a name that is none.
+    """
+    try:
+        _seed(config, conninfo, folder, tell)
+    except StorageError as error:
+        raise StackError(f"[storage.buckets]: {error.message}") from error
+
+
+def _seed(config: Config, conninfo: str, folder: Path, tell: Callable[[str], None]) -> None:
     declared = config.storage.buckets
     if not config.storage.enabled or not declared:
         return

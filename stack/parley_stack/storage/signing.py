@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import jwt
+from psycopg.sql import SQL
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,6 +26,9 @@ from .server import Server
 UPLOAD_SECONDS = 7200
 _ALGORITHM = "HS256"
 _DOWNLOAD, _UPLOAD = "download", "upload"
+_VISIBLE = SQL(
+    "select name from storage.objects where bucket_id = %(bucket)s and name = any (%(names)s)"
+)
 _HIDDEN = "Either the object does not exist or you do not have access to it"
 
 
@@ -67,8 +71,7 @@ async def sign_many(server: Server, request: Request) -> Response:
     async with transaction(server.pool, who, request, "storage.object.sign_many") as conn:
         found = await objects.rows(
             conn,
-            "select name from storage.objects where bucket_id = %(bucket)s "
-            "and name = any (%(names)s)",
+            _VISIBLE,
             {"bucket": bucket.replace("\x00", ""), "names": body.paths},
         )
     visible = {row["name"] for row in found}

@@ -16,4 +16,4 @@ def parse_size(value: object) -> int:
     match = _SIZE.fullmatch(str(value)) if isinstance(value, int | str) else None
     if match is None or isinstance(value, bool):
         raise errors.invalid_request(_HINT)
-    return round(float(match[1]) * 1000 ** _POWERS[match[2].upper()])
+    return round(float(match[1]) * 1000.0 ** _POWERS[match[2].upper()])

@@ -33,9 +33,7 @@ class Storage:
     ``folder``: where the files are; it belongs to this server alone.
     """
 
-    def __init__(
-        self, settings: StorageSettings, keys: Keys, conninfo: str, folder: Path
-    ) -> None:
+    def __init__(self, settings: StorageSettings, keys: Keys, conninfo: str, folder: Path) -> None:
         self._pool = AsyncConnectionPool(
             conninfo, min_size=1, max_size=_POOL_SIZE, open=False, timeout=_POOL_WAIT_SECONDS
         )

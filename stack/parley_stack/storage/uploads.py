@@ -16,7 +16,7 @@ from . import bodies, caller, errors, incoming, names, objects, signing
 from .caller import Caller
 from .database import is_in_doubt, transaction
 from .files import Place, TooLargeError, Written
-from .incoming import Incoming
+from .incoming import FileFacts
 from .objects import BucketRules, NewObject, StoredObject
 from .server import Server
 
@@ -94,17 +94,17 @@ async def ask(
 
 
 async def save(
-    server: Server, request: Request, target: Target, file: Incoming, written: Written
+    server: Server, request: Request, target: Target, facts: FileFacts, written: Written
 ) -> StoredObject:
     """The row of what was written; the file goes again if there is to be no row."""
-    metadata = objects.file_metadata(written, file.mimetype, file.cache_control)
+    metadata = objects.file_metadata(written, facts.mimetype, facts.cache_control)
     new = NewObject(
         target.bucket,
         target.name,
         target.owner_id,
         written.place.version,
         metadata,
-        file.user_metadata,
+        facts.user_metadata,
     )
     return await commit_row(server, request, target, new, written.place)
 
@@ -127,8 +127,8 @@ async def commit_row(
 
 async def _upload(server: Server, request: Request, *, is_upsert: bool) -> Response:
     who = caller.of_request(server.keys, request)
-    operation = "storage.object.upload_update" if request.method == "PUT" else (
-        "storage.object.upload"
+    operation = (
+        "storage.object.upload_update" if request.method == "PUT" else ("storage.object.upload")
     )
     bucket, name = request.path_params["bucket"], request.path_params["name"]
     target = Target(bucket, name, who.owner_id, is_upsert, operation)
@@ -143,12 +143,12 @@ async def _receive(
     """Stores the request's file. ``who`` None: was asked before, when the URL was signed."""
     file = await incoming.of_request(request)
     limit = incoming.size_limit(server.settings.file_size_limit, rules, target.name)
-    incoming.check(file, limit, rules, target.name)
+    incoming.check(file.facts, limit, rules, target.name)
     names.check_key(target.name)
     if who is not None:
-        await ask(server, request, who, target, file.probe_metadata())
+        await ask(server, request, who, target, file.facts.probe_metadata())
     try:
         written = await server.files.write(target.bucket, target.name, file.chunks, limit)
     except TooLargeError as error:
         raise errors.too_large() from error
-    return await save(server, request, target, file, written)
+    return await save(server, request, target, file.facts, written)
