@@ -175,7 +175,7 @@ async def insert(conn: Connection, new: NewObject) -> None:
 
 
 async def upsert(conn: Connection, new: NewObject) -> StoredObject:
-    """Needs the rights to insert, update and select, even for a new name."""
+    """Needs the rights to insert and select, even for a new name, and to update an old one."""
     async with conn.cursor(row_factory=class_row(StoredObject)) as cursor:
         await cursor.execute(_UPSERT, _parameters(new))
         row = await cursor.fetchone()
