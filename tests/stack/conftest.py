@@ -10,11 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.stacks import Stack
-from support.storage import storage_client, temporary_bucket
-
 from parley_stack.testing import Stack
 from support.auth_servers import Serve, auth_servers
+from support.storage import storage_client, temporary_bucket
 
 CONFIG = """\
 project_id = "notes"

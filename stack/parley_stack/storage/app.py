@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import buckets, changes, downloads, errors, listing, resumable, signing, uploads
 from .server import Server
@@ -81,17 +81,19 @@ def create_app(server: Server) -> ASGIApp:
         exception_handlers=errors.HANDLERS,
     )
     app.router.redirect_slashes = False
-    return app
+
+    async def without_line_ends(scope: Scope, receive: Receive, send: Send) -> None:
+        # Patterns of routes stop at them: "a.txt\n" must not be taken for "a.txt".
+        if "\n" in scope["path"]:
+            await errors.invalid_key(scope["path"]).respond()(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return without_line_ends
 
 
 def _route(server: Server, methods: tuple[str, ...], path: str, endpoint: Endpoint) -> Route:
-    async def answer(server: Server, request: Request) -> Response:
-        # To a pattern's end a last line end is nothing.
-        if "\n" in request.scope["path"]:
-            raise errors.invalid_key(request.scope["path"])
-        return await endpoint(server, request)
-
-    route = Route(path, partial(answer, server), methods=list(methods))
+    route = Route(path, partial(endpoint, server), methods=list(methods))
     # Starlette adds HEAD to GET, where the official server does not have it.
     route.methods = set(methods)
     return route
