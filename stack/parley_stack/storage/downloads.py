@@ -149,7 +149,7 @@ def _answer(request: Request, row: StoredObject, file: FileIO, ends: float | Non
     headers["Content-Length"] = str(stop - start)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(_blocks(file, start, stop), status, headers)
+    return StreamingResponse(_pieces(file, start, stop), status, headers)
 
 
 def _headers(request: Request, row: StoredObject, ends: float | None) -> dict[str, str]:
@@ -230,7 +230,7 @@ def _date(text: str) -> datetime | None:
         return None
 
 
-async def _blocks(file: FileIO, start: int, stop: int) -> AsyncIterator[bytes]:
+async def _pieces(file: FileIO, start: int, stop: int) -> AsyncIterator[bytes]:
     with file:
         file.seek(start)
         while start < stop:

@@ -174,7 +174,7 @@ class FileStore:
 
 
 async def pour(chunks: AsyncIterator[bytes], put: Callable[[Data], None], limit: int) -> int:
-    """Gives ``put`` what ``chunks`` give, in blocks and in a thread; returns how much that was.
+    """Gives ``put`` what ``chunks`` give, in pieces and in a thread; returns how much that was.
 
     Also what came before a failure. Raises TooLargeError beyond ``limit``.
     """

@@ -97,7 +97,7 @@ def _upload(
     ).fetchone()
     if row is not None and row[1] == tag:
         return
-    written = asyncio.run(files.write(bucket, name, _blocks(path), path.stat().st_size))
+    written = asyncio.run(files.write(bucket, name, _pieces(path), path.stat().st_size))
     kind = mimetypes.guess_type(path.name)[0] or DEFAULT_TYPE
     metadata = objects.file_metadata(written, kind, NO_CACHE)
     connection.execute(
@@ -113,7 +113,7 @@ def _upload(
         asyncio.run(files.delete([Place(bucket, name, row[0])]))
 
 
-async def _blocks(path: Path) -> AsyncIterator[bytes]:
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             yield block
