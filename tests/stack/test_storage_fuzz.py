@@ -73,9 +73,9 @@ BODY = st.one_of(
 )
 VALUE = st.one_of(
     st.sampled_from(
-        ["true", "0", "-1", "99999999999999999999", "bytes=0-", "bytes=-", '"x"', "*", "e30=", "!!!",
-         "multipart/form-data; boundary=b", "application/json", "text/html", "1.0.0", "gzip",
-         "application/offset+octet-stream", "bucketName YQ==,objectName YQ==", "Thu, 99 Foo"]
+        ["true", "0", "-1", "99999999999999999999", "bytes=0-", "bytes=-", '"x"', "*", "e30=",
+         "!!!", "multipart/form-data; boundary=b", "application/json", "text/html", "1.0.0",
+         "gzip", "application/offset+octet-stream", "bucketName YQ==,objectName YQ==", "Thu, 9"]
     ),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
     st.binary(max_size=20).map(lambda b: bytes(c for c in b if c > 31 and c != 127)),

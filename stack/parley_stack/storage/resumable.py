@@ -23,6 +23,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -94,9 +95,10 @@ def _speaks_tus(endpoint: Endpoint) -> Endpoint:
             if request.method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
                 raise StorageError(412, "InvalidRequest", f"Tus-Resumable must be {VERSION}")
             response = await endpoint(server, request)
-        except StorageError as error:
-            error.http_status = error.status
-            response = error.respond()
+        except (StorageError, psycopg.Error) as error:
+            refusal = error if isinstance(error, StorageError) else errors.of_database(error)
+            refusal.http_status = refusal.status
+            response = refusal.respond()
         response.headers["Tus-Resumable"] = VERSION
         return response
 
