@@ -106,6 +106,7 @@ def test_kill(project: Path, own_stack: Stack) -> None:
                 writer.stopping.set()
             for writer in writers:
                 writer.thread.join()
+        eventually(lambda: _answers(http), seconds=60, what="the server is back")
         for writer in writers:
             for name, content in writer.stored.items():
                 if name not in writer.in_doubt:
@@ -117,11 +118,11 @@ def test_kill(project: Path, own_stack: Stack) -> None:
         stray.parent.mkdir(exist_ok=True)
         stray.write_bytes(b"x")
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not stray.exists(), seconds=30, what="the stray file is deleted")
+        eventually(lambda: not stray.exists(), seconds=60, what="the stray file is deleted")
         with psycopg.connect(own_stack.db_url) as db:
             rows = db.execute("select name from storage.objects").fetchall()
         assert len(files_of(project / ".parley" / "files")) == len(rows)
-        eventually(lambda: _answers(http), seconds=30, what="the server is back")
+        eventually(lambda: _answers(http), seconds=60, what="the server is back")
         for (name,) in rows:
             assert len(http.get(f"/object/crash/{name}").content) == SIZE
 
