@@ -62,6 +62,12 @@ CREATE TYPE chat.tenant_role AS ENUM (
     'member'
 );
 
+CREATE TYPE chat_private.search_hit AS (
+	created_at timestamp with time zone,
+	conversation_id uuid,
+	seq bigint
+);
+
 CREATE TYPE chat_private.sync_position AS (
 	conversation_id uuid,
 	rev bigint,
@@ -191,6 +197,8 @@ CREATE FUNCTION chat_private.add_participants(conversation_id uuid, user_ids uui
 declare
     v_conversation chat.conversations :=
         chat_private.require_admin(add_participants.conversation_id);
+    v_caller constant chat.participants :=
+        chat_private.require_participant(add_participants.conversation_id);
     v_user_ids constant uuid [] := array(
         select distinct u.id
         from unnest(add_participants.user_ids) as u (id)
@@ -234,11 +242,16 @@ begin
         u.id,
         v_conversation.tenant_id,
         add_participants.party,
-        case when add_participants.see_history then 1 else v_conversation.last_seq + 1 end,
+        -- Nobody gives what they have not got.
+        case
+            when add_participants.see_history then v_caller.visible_from_seq
+            else v_conversation.last_seq + 1
+        end,
         v_conversation.last_seq,
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_user_ids) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null,
         role = 'member',
@@ -284,7 +297,7 @@ CREATE FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], par
     FROM chat_private.add_participants(add_participants.conversation_id, add_participants.user_ids, add_participants.party, add_participants.see_history) add_participants(conversation_id, user_id, tenant_id, role, party, joined_at, left_at, visible_from_seq, last_read_seq, last_delivered_seq, read_count, silenced_until, last_sent_at, rev);
 END;
 
-COMMENT ON FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], party text, see_history boolean) IS 'Adds members of the tenant and returns those who are new. With see_history false they read from the next message on. Whoever takes part already is left as they are.';
+COMMENT ON FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], party text, see_history boolean) IS 'Adds members of the tenant and returns those who are new. They read what the caller can, with see_history false from the next message on. Whoever takes part already is left as they are.';
 
 CREATE TABLE chat.bans (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -316,7 +329,22 @@ begin
     if ban_user.expires_at <= chat_private.now() then
         perform chat_private.raise_error('expiry_in_past');
     end if;
-    -- Conversations first, as in every write, and in one order.
+    -- Locks in the order of all that end a membership or a ban: the ban, the membership, and the
+    -- conversations that are left by it, in the order of their ids.
+    perform
+    from chat.bans as b
+    where
+        b.tenant_id = v_caller.tenant_id
+        and b.user_id = ban_user.user_id
+        and b.lifted_at is null
+    for no key update;
+    select m.* into v_member
+    from chat.tenant_members as m
+    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id
+    for no key update;
+    if not found then
+        perform chat_private.raise_error('user_not_found');
+    end if;
     perform
     from chat.conversations as c
     where
@@ -324,28 +352,22 @@ begin
             select p.conversation_id
             from chat.participants as p
             where
-                p.tenant_id = v_caller.tenant_id
-                and p.user_id = ban_user.user_id
+                p.tenant_id = v_member.tenant_id
+                and p.user_id = v_member.user_id
                 and p.left_at is null
         )
     order by c.id
     for no key update;
-    perform
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id in (v_caller.user_id, ban_user.user_id)
-    order by m.user_id
-    for no key update;
-    -- Again, under the lock: somebody may have changed the caller's role meanwhile.
+    -- Again, after waiting: somebody may have changed the caller's role meanwhile.
     v_caller := chat_private.require_moderator(v_caller.tenant_id);
-    select m.* into v_member
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id;
-    if not found then
-        perform chat_private.raise_error('user_not_found');
-    end if;
     if v_member.removed_at is null and v_caller.role >= v_member.role then
         perform chat_private.raise_error('outranked');
     end if;
+    select b.* into v_ban
+    from chat.bans as b
+    where
+        b.tenant_id = v_member.tenant_id and b.user_id = v_member.user_id and b.lifted_at is null;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
 
     update chat.bans as b
     set reason = ban_user.reason,
@@ -658,6 +680,7 @@ CREATE TABLE chat.messages (
     thread_count integer DEFAULT 0 NOT NULL,
     edited_at timestamp with time zone,
     deleted_at timestamp with time zone,
+    search_language text,
     CONSTRAINT messages_body_check CHECK (((length(body) <= 10000) AND ((kind <> 'text'::chat.message_kind) OR (deleted_at IS NOT NULL) OR ((body IS NOT NULL) AND (body ~ '\S'::text))))),
     CONSTRAINT messages_deleted_check CHECK (((deleted_at IS NULL) OR (body IS NULL))),
     CONSTRAINT messages_metadata_check CHECK (((jsonb_typeof(metadata) = 'object'::text) AND (octet_length((metadata)::text) <= 16384))),
@@ -681,13 +704,16 @@ COMMENT ON COLUMN chat.messages.thread_root_seq IS 'The message whose thread thi
 
 COMMENT ON COLUMN chat.messages.thread_count IS 'How many messages its thread has.';
 
+COMMENT ON COLUMN chat.messages.search_language IS 'How its words are indexed: the tenant''s search_language when it was sent. Null: simple.';
+
 CREATE FUNCTION chat_private.delete_message(conversation_id uuid, seq bigint) RETURNS chat.messages
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
+    -- Under the lock: an admin who was demoted or removed meanwhile is none any more.
     v_participant constant chat.participants :=
-        chat_private.require_participant(delete_message.conversation_id);
+        chat_private.lock_as_participant(delete_message.conversation_id);
     v_conversation constant chat.conversations :=
         chat_private.lock_conversation(delete_message.conversation_id);
     v_message chat.messages;
@@ -1059,7 +1085,7 @@ COMMENT ON COLUMN chat.conversations.message_count IS 'Messages by people ever s
 
 COMMENT ON COLUMN chat.conversations.rev IS 'Number of the newest change that a participant can observe; each change takes the next.';
 
-COMMENT ON COLUMN chat.conversations.epoch IS 'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more.';
+COMMENT ON COLUMN chat.conversations.epoch IS 'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more, and when somebody joins who may not read the history, so that they are replayed none.';
 
 COMMENT ON COLUMN chat.conversations.sync_from_rev IS 'A client that has seen less than this must load the conversation anew.';
 
@@ -1099,15 +1125,25 @@ begin
             c.tenant_id = v_tenant_id
             and c.subject_type = open_subject.subject_type
             and c.subject_id = open_subject.subject_id;
-        if found then
-            perform chat_private.require_participant(v_conversation.id);
+        if exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = v_conversation.id
+                and p.user_id = v_user_id
+                and p.left_at is null
+        ) then
             return v_conversation;
         end if;
+        -- Whoever may open none does not learn which there are.
         if (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'nobody' or (
             (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'moderators'
             and v_tenant_id <> all (array(select chat_private.tenant_ids_for_moderator()))
         ) then
             perform chat_private.raise_error('start_not_allowed');
+        end if;
+        if v_conversation.id is not null then
+            perform chat_private.raise_error('conversation_not_found');
         end if;
         perform chat_private.check_may_start(v_tenant_id, array_remove(v_people, v_user_id));
     end if;
@@ -1188,6 +1224,7 @@ begin
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_people) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null
     where chat.participants.left_at is not null;
@@ -1413,7 +1450,7 @@ begin
     if v_summary is null
         or not chat_private.can_read_message(message.conversation_id, message.seq)
     then
-        return '[]';
+        return '[]'::jsonb;
     end if;
     return v_summary;
 end;
@@ -1922,22 +1959,212 @@ END;
 
 COMMENT ON FUNCTION chat.schedule_message(conversation_id uuid, send_at timestamp with time zone, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) IS 'Has a message sent later, with this id. With the id of one the caller has scheduled here it returns that one and changes nothing. Whether they may send is asked at that time.';
 
+CREATE FUNCTION chat_private.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) RETURNS TABLE(hit chat_private.search_hit, score integer, next_cursor text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_is_ranked constant boolean := search_messages.order_by = 'ranked';
+    -- Of how many, the newest, the best are looked for.
+    v_ranked_of constant integer := 500;
+    v_after text [];
+    v_before chat_private.search_hit;
+    v_scope record;
+    v_words tsquery;
+    v_hits chat_private.search_hit [];
+begin
+    if search_messages.conversation_id is not null or v_user_id is null then
+        perform chat_private.require_participant(search_messages.conversation_id);
+    end if;
+    if length(search_messages.query) > 500 then
+        perform chat_private.raise_error('search_query_too_long');
+    end if;
+    if coalesce(search_messages.order_by not in ('newest', 'ranked'), true) then
+        perform chat_private.raise_error('search_order_unknown');
+    end if;
+    if coalesce(search_messages.page_size not between 1 and 100, true) then
+        perform chat_private.raise_error('search_page_size_out_of_range');
+    end if;
+    v_after := chat_private.parse_search_cursor(search_messages.cursor, v_is_ranked);
+    v_before := chat_private.decode_search_hit(
+        case when v_is_ranked then v_after[5:] else v_after end
+    );
+    if sent_before is not null and (sent_before <= v_before.created_at) is not false then
+        -- The first position of that time: nothing at it is before.
+        v_before := row(sent_before, '00000000-0000-0000-0000-000000000000'::uuid, 0);
+    end if;
+
+    select
+        array_agg(p.conversation_id) as ids,
+        array_agg(p.visible_from_seq) as visible_from_seqs,
+        array_agg(distinct p.tenant_id) as tenant_ids,
+        sum(greatest(c.last_seq - p.visible_from_seq + 1, 0))::bigint as readable,
+        max(c.last_activity_at) as newest
+    into v_scope
+    from chat.participants as p
+    inner join chat.conversations as c on p.conversation_id = c.id
+    where
+        p.user_id = v_user_id
+        and p.left_at is null
+        and (
+            search_messages.conversation_id is null
+            or p.conversation_id = search_messages.conversation_id
+        )
+        and (
+            search_messages.sender_id is null
+            or exists (
+                select
+                from chat.participants as q
+                where
+                    q.conversation_id = p.conversation_id
+                    and q.user_id = search_messages.sender_id
+            )
+        );
+    v_words := chat_private.parse_search(search_messages.query, v_scope.tenant_ids);
+    if v_scope.ids is null then
+        return;
+    end if;
+    v_hits := chat_private.find_messages(
+        v_words,
+        v_scope.ids,
+        v_scope.visible_from_seqs,
+        v_scope.readable,
+        v_scope.newest,
+        search_messages.sender_id,
+        search_messages.sent_after,
+        v_before,
+        case when v_is_ranked then v_ranked_of else search_messages.page_size end
+    );
+
+    return query
+    select
+        f.hit,
+        f.score,
+        case
+            when v_is_ranked then concat_ws(
+                '~',
+                'ranked',
+                f.score,
+                chat_private.encode_search_hit(f.hit),
+                -- The position right after the newest.
+                chat_private.encode_search_hit(
+                    case
+                        when v_before is not null then v_before
+                        else row(
+                            v_hits[1].created_at, v_hits[1].conversation_id, v_hits[1].seq + 1
+                        )::chat_private.search_hit
+                    end
+                )
+            )
+            else 'newest~' || chat_private.encode_search_hit(f.hit)
+        end
+    from (
+        select
+            row(u.created_at, u.conversation_id, u.seq)::chat_private.search_hit as hit,
+            -- As an integer, so that it is the same in a cursor.
+            (
+                1000000 * ts_rank(
+                    to_tsvector(
+                        l.language,
+                        chat_private.searchable_text(m.kind, m.body, m.metadata)
+                    ),
+                    websearch_to_tsquery(l.language, search_messages.query)
+                )
+            )::integer as score
+        from unnest(v_hits) as u
+        inner join chat.messages as m on u.conversation_id = m.conversation_id and u.seq = m.seq
+        cross join lateral (
+            select coalesce(m.search_language, 'simple')::regconfig as language
+        ) as l
+    ) as f
+    where
+        not v_is_ranked
+        or v_after is null
+        or (f.score, f.hit)
+        < (v_after[1]::integer, chat_private.decode_search_hit(v_after[2:4]))
+    order by
+        case when v_is_ranked then f.score end desc,
+        f.hit desc
+    limit search_messages.page_size;
+end;
+$$;
+
+CREATE FUNCTION chat_private.search_snippet(content text, language text, query text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_language constant regconfig := coalesce(search_snippet.language, 'simple')::regconfig;
+    v_html text := replace(search_snippet.content, '&', '&amp;');
+begin
+    v_html := replace(replace(v_html, '<', '&lt;'), '>', '&gt;');
+    v_html := replace(replace(v_html, '"', '&quot;'), '''', '&#39;');
+    return ts_headline(
+        v_language,
+        v_html,
+        websearch_to_tsquery(v_language, search_snippet.query),
+        'StartSel=<mark>, StopSel=</mark>, MaxWords=30, MinWords=15'
+    );
+end;
+$$;
+
+CREATE FUNCTION chat_private.searchable_text(kind chat.message_kind, body text, metadata jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    case
+        when kind in ('text', 'custom') then
+            return body;
+        when kind = 'poll' then
+            return concat_ws(
+                e'\n',
+                body,
+                metadata ->> 'question',
+                (
+                    select string_agg(o.value ->> 'text', e'\n' order by o.number)
+                    from jsonb_array_elements(metadata -> 'options')
+                        with ordinality as o (value, number)
+                )
+            );
+        else
+            return concat_ws(
+                e'\n', body, metadata ->> 'name', metadata ->> 'alt', metadata ->> 'address'
+            );
+    end case;
+end;
+$$;
+
+CREATE FUNCTION chat.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, sender_id uuid DEFAULT NULL::uuid, sent_after timestamp with time zone DEFAULT NULL::timestamp with time zone, sent_before timestamp with time zone DEFAULT NULL::timestamp with time zone, order_by text DEFAULT 'newest'::text, page_size integer DEFAULT 20, cursor text DEFAULT NULL::text) RETURNS TABLE(message chat.messages, snippet text, rank real, next_cursor text)
+    LANGUAGE sql STABLE ROWS 20
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT m.*::chat.messages AS m,
+     chat_private.search_snippet(chat_private.searchable_text(m.kind, m.body, m.metadata), m.search_language, search_messages.query) AS search_snippet,
+     (((s.score)::numeric / 1000000.0))::real AS float4,
+     s.next_cursor
+    FROM (chat_private.search_messages(search_messages.query, search_messages.conversation_id, search_messages.sender_id, search_messages.sent_after, search_messages.sent_before, search_messages.order_by, search_messages.page_size, search_messages.cursor) WITH ORDINALITY s(hit, score, next_cursor, number)
+      JOIN chat.messages m ON ((((s.hit).conversation_id = m.conversation_id) AND ((s.hit).seq = m.seq))))
+   ORDER BY s.number;
+END;
+
+COMMENT ON FUNCTION chat.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) IS 'Finds readable messages by their words: all words, "a phrase", or, -without. Newest first, or with order_by ''ranked'' the best of the newest 500. The snippet is HTML: the text escaped, the words found in <mark>. For the next page pass the last row''s next_cursor as cursor, and all else as before; fewer rows than page_size are the last.';
+
 CREATE FUNCTION chat_private.send_attachments(conversation_id uuid, attachments jsonb, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) RETURNS chat.messages
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-    v_participant constant chat.participants :=
-        chat_private.require_participant(send_attachments.conversation_id);
-    v_conversation chat.conversations :=
-        chat_private.lock_conversation(send_attachments.conversation_id);
-    v_is_known constant boolean := exists (
-        select from chat.messages as m where m.id = send_attachments.id
-    );
+    v_conversation chat.conversations;
+    v_is_known boolean;
     v_paths text [];
     v_message chat.messages;
     v_attached jsonb;
 begin
+    perform chat_private.require_participant(send_attachments.conversation_id);
+    v_conversation := chat_private.lock_conversation(send_attachments.conversation_id);
+    v_is_known := exists (select from chat.messages as m where m.id = send_attachments.id);
     -- A retry gets the stored message, whatever has become of the uploads.
     if not v_is_known then
         if coalesce(jsonb_typeof(send_attachments.attachments), '') <> 'array'
@@ -2071,6 +2298,11 @@ begin
         then
             perform chat_private.raise_error('message_id_taken');
         end if;
+        if v_message.expires_at <= chat_private.now() then
+            -- Stored it is, but nobody reads it any more.
+            v_message.body := null;
+            v_message.metadata := '{}';
+        end if;
         return v_message;
     end if;
 
@@ -2106,7 +2338,12 @@ begin
         send_message.reply_to_seq,
         send_message.thread_root_seq
     )
+    -- Sent at the same moment in another conversation, whose lock this call does not have.
+    on conflict on constraint messages_id_key do nothing
     returning m.* into v_message;
+    if not found then
+        perform chat_private.raise_error('message_id_taken');
+    end if;
     if cardinality(send_message.mentions) > 0 then
         perform chat_private.set_mentions(
             v_message.conversation_id, v_message.seq, send_message.mentions
@@ -2378,28 +2615,28 @@ begin
     if found then
         insert into chat.participants (conversation_id, user_id, tenant_id)
         values
-            (v_conversation.id, v_user_id, v_tenant_id),
-            (v_conversation.id, v_other_id, v_tenant_id);
+            (v_conversation.id, v_conversation.user_low_id, v_tenant_id),
+            (v_conversation.id, v_conversation.user_high_id, v_tenant_id);
     else
         -- Somebody was first; whoever had left, and asks, is back.
-        update chat.participants as p
-        set left_at = null
+        select c.* into strict v_conversation
         from chat.conversations as c
         where
             c.tenant_id = v_tenant_id
             and c.user_low_id = least(v_user_id, v_other_id)
             and c.user_high_id = greatest(v_user_id, v_other_id)
-            and p.conversation_id = c.id
+        for no key update;
+        update chat.participants as p
+        set left_at = null
+        where
+            p.conversation_id = v_conversation.id
             and p.user_id = v_user_id
             and p.left_at is not null;
     end if;
 
     select c.* into strict v_conversation
     from chat.conversations as c
-    where
-        c.tenant_id = v_tenant_id
-        and c.user_low_id = least(v_user_id, v_other_id)
-        and c.user_high_id = greatest(v_user_id, v_other_id);
+    where c.id = v_conversation.id;
     return v_conversation;
 end;
 $$;
@@ -2455,6 +2692,8 @@ begin
         if not found then
             perform chat_private.raise_error('conversation_id_taken');
         end if;
+        -- Whoever made it and was removed learns nothing of what it is now.
+        perform chat_private.require_participant(v_conversation.id);
         return v_conversation;
     end if;
 
@@ -2468,7 +2707,9 @@ begin
     where
         m.tenant_id = v_tenant_id
         and m.user_id = any (v_user_id || v_others)
-        and m.removed_at is null;
+        and m.removed_at is null
+    -- Each row locks its member, as everywhere in this order.
+    order by m.user_id;
 
     select c.* into strict v_conversation
     from chat.conversations as c
@@ -2906,17 +3147,7 @@ begin
     if not found then
         perform chat_private.raise_error('ban_not_found');
     end if;
-    if exists (
-        select
-        from chat.tenant_members as m
-        where
-            m.tenant_id = v_caller.tenant_id
-            and m.user_id = v_ban.banned_by
-            and m.removed_at is null
-            and m.role < v_caller.role
-    ) then
-        perform chat_private.raise_error('outranked');
-    end if;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
     return chat_private.lift_ban(v_ban, v_caller.user_id);
 end;
 $$;
@@ -3211,6 +3442,7 @@ begin
         select
             n.conversation_id,
             count(*) as number,
+            bool_or(n.visible_from_seq > 1) as is_partial,
             jsonb_agg(jsonb_build_object('user_id', n.user_id, 'role', n.role)) as people
         from new_participants as n
         where n.left_at is null
@@ -3219,7 +3451,8 @@ begin
     loop
         update chat.conversations as c
         set participant_count = c.participant_count + v_joined.number,
-            rev = c.rev + 1
+            rev = c.rev + 1,
+            epoch = c.epoch + v_joined.is_partial::integer
         where c.id = v_joined.conversation_id
         returning c.* into v_conversation;
         update chat.participants as p
@@ -3234,7 +3467,8 @@ begin
         perform chat_private.broadcast_change(
             v_conversation,
             'participant_joined',
-            jsonb_build_object('participants', v_joined.people)
+            jsonb_build_object('participants', v_joined.people),
+            case when v_joined.is_partial then 'inboxes' else 'all' end
         );
     end loop;
     return null;
@@ -3247,6 +3481,7 @@ CREATE FUNCTION chat_private.announce_membership() RETURNS trigger
     AS $$
 declare
     v_is_back constant boolean := tg_op = 'UPDATE' and new.left_at is null;
+    v_is_partial constant boolean := v_is_back and new.visible_from_seq > 1;
     v_conversation chat.conversations;
 begin
     update chat.conversations as c
@@ -3256,7 +3491,7 @@ begin
             else -1
         end,
         rev = c.rev + 1,
-        epoch = c.epoch + (not v_is_back)::integer,
+        epoch = c.epoch + (v_is_partial or not v_is_back)::integer,
         -- Of a row that is gone, sync has nothing to show.
         sync_from_rev = case when tg_op = 'DELETE' then c.rev + 1 else c.sync_from_rev end
     where c.id = old.conversation_id
@@ -3278,7 +3513,8 @@ begin
             jsonb_build_object(
                 'participants',
                 jsonb_build_array(jsonb_build_object('user_id', new.user_id, 'role', new.role))
-            )
+            ),
+            case when v_is_partial then 'inboxes' else 'all' end
         );
         return null;
     end if;
@@ -3346,7 +3582,6 @@ CREATE FUNCTION chat_private.apply_block() RETURNS trigger
     AS $$
 begin
     perform chat_private.lock_pair(new.blocker_id, new.blocked_id);
-    perform chat_private.drop_contact(new.blocker_id, new.blocked_id);
     update chat.conversations as c
     set epoch = c.epoch + 1
     where c.id = any (
@@ -3355,6 +3590,7 @@ begin
             from chat_private.lock_direct_conversations(new.blocker_id, new.blocked_id) as d
         )
     );
+    perform chat_private.drop_contact(new.blocker_id, new.blocked_id);
     perform chat_private.broadcast(
         'user_blocked',
         array['user:' || new.blocker_id],
@@ -3434,14 +3670,27 @@ CREATE FUNCTION chat_private.broadcast_change(conversation chat.conversations, e
     SET search_path TO ''
     AS $$
 declare
-    v_payload constant jsonb := jsonb_build_object(
+    v_seq constant bigint := change ->> 'seq';
+    v_payload jsonb := jsonb_build_object(
         'conversation_id', conversation.id,
         'epoch', conversation.epoch,
         'rev', conversation.rev
-    ) || change;
+    );
     v_topics text [];
     v_payloads jsonb [];
 begin
+    -- A new message is everybody's: sending one looks for nobody.
+    v_payload := v_payload || case
+        when event <> 'message_created' and exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = conversation.id
+                and p.left_at is null
+                and p.visible_from_seq > v_seq
+        ) then jsonb_build_object('seq', v_seq)
+        else change
+    end;
     if reach = 'inboxes'
         or conversation.participant_count
         <= (chat_private.settings_for(conversation.tenant_id)).fan_out_limit
@@ -3653,6 +3902,14 @@ begin
                 c.kind <> 'direct'
                 or not chat_private.is_blocked_between(c.user_low_id, c.user_high_id)
             )
+            -- What is sent here is anything: whoever may not write does not type either.
+            and (
+                purpose <> 'write'
+                or (
+                    c.status = 'open'
+                    and (p.silenced_until is null or p.silenced_until <= chat_private.now())
+                )
+            )
     );
 end;
 $_$;
@@ -3699,6 +3956,36 @@ begin
         from jsonb_each(changes_between.after) as n
         where n.value is distinct from changes_between.before -> n.key
     );
+end;
+$$;
+
+CREATE TABLE chat.tenant_members (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role chat.tenant_role DEFAULT 'member'::chat.tenant_role NOT NULL,
+    tier text DEFAULT 'free'::text NOT NULL,
+    joined_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    removed_at timestamp with time zone
+);
+
+COMMENT ON TABLE chat.tenant_members IS 'Who belongs to a tenant. Removing sets removed_at: history keeps naming its people.';
+
+CREATE FUNCTION chat_private.check_may_change_ban(ban chat.bans, caller chat.tenant_members) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    if exists (
+        select
+        from chat.tenant_members as m
+        where
+            m.tenant_id = ban.tenant_id
+            and m.user_id = ban.banned_by
+            and m.removed_at is null
+            and m.role < caller.role
+    ) then
+        perform chat_private.raise_error('outranked');
+    end if;
 end;
 $$;
 
@@ -3781,10 +4068,15 @@ declare
     v_user_id constant uuid := auth.uid();
     v_who constant text := (chat_private.settings_for(check_may_start.tenant_id)).who_may_start;
 begin
+    -- Of others than members of the tenant nothing is told, not even that they blocked the caller.
     if exists (
         select
         from unnest(check_may_start.user_ids) as u (id)
-        where chat_private.is_blocked_between(v_user_id, u.id)
+        inner join chat.tenant_members as m on u.id = m.user_id
+        where
+            m.tenant_id = check_may_start.tenant_id
+            and m.removed_at is null
+            and chat_private.is_blocked_between(v_user_id, u.id)
     ) then
         perform chat_private.raise_error('blocked');
     end if;
@@ -4054,23 +4346,44 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.decode_search_hit(parts text[]) RETURNS chat_private.search_hit
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO ''
+    RETURN ROW(('1970-01-01 00:00:00+00'::timestamp with time zone + ((((parts)[1])::bigint)::double precision * '00:00:00.000001'::interval)), ((parts)[2])::uuid, ((parts)[3])::bigint)::chat_private.search_hit;
+
 CREATE FUNCTION chat_private.decode_sync_cursor(cursor text) RETURNS SETOF chat_private.sync_position
     LANGUAGE plpgsql STABLE ROWS 500
     SET search_path TO ''
     AS $_$
+declare
+    v_positions chat_private.sync_position [];
 begin
     if decode_sync_cursor.cursor !~ '^(v1(\.[\w-]{22}\d{1,18}(~\d{1,18}){3})*)?$' then
         perform chat_private.raise_error('sync_cursor_invalid');
     end if;
+    v_positions := array(
+        select
+            row(
+                encode(
+                    decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex'
+                )::uuid,
+                split_part(substr(e.entry, 23), '~', 1)::bigint,
+                split_part(substr(e.entry, 23), '~', 2)::bigint,
+                split_part(substr(e.entry, 23), '~', 3)::bigint,
+                split_part(substr(e.entry, 23), '~', 4)::bigint
+            )::chat_private.sync_position
+        from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
+        where e.entry not in ('', 'v1')
+    );
+    -- Each one is answered: a thousand times the same would be a thousand answers.
+    if cardinality(v_positions) <> (
+        select count(distinct p.conversation_id) from unnest(v_positions) as p
+    ) then
+        perform chat_private.raise_error('sync_cursor_invalid');
+    end if;
     return query
-    select
-        encode(decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex')::uuid,
-        split_part(substr(e.entry, 23), '~', 1)::bigint,
-        split_part(substr(e.entry, 23), '~', 2)::bigint,
-        split_part(substr(e.entry, 23), '~', 3)::bigint,
-        split_part(substr(e.entry, 23), '~', 4)::bigint
-    from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
-    where e.entry not in ('', 'v1');
+    select p.*
+    from unnest(v_positions) as p;
 end;
 $_$;
 
@@ -4105,6 +4418,129 @@ begin
         (k.user_low_id = old.user_id or k.user_high_id = old.user_id)
         and not chat_private.is_tenant_shared_between(k.user_low_id, k.user_high_id);
     return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    RETURN concat_ws('~'::text, ((EXTRACT(epoch FROM (hit).created_at) * (1000000)::numeric))::bigint, (hit).conversation_id, (hit).seq);
+
+CREATE FUNCTION chat_private.find_messages(words tsquery, conversation_ids uuid[], visible_from_seqs bigint[], readable bigint, newest timestamp with time zone, sender_id uuid, sent_after timestamp with time zone, before chat_private.search_hit, wanted integer) RETURNS chat_private.search_hit[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_now constant timestamptz := chat_private.now();
+    v_conversations constant integer := cardinality(conversation_ids);
+    v_blocked_ids constant uuid [] := array(
+        select b.blocked_id from chat.blocks as b where b.blocker_id = v_user_id
+    );
+    -- Of all messages, how many are somebody else's for one of the caller's own.
+    v_all constant bigint := (
+        select greatest(c.reltuples::bigint, find_messages.readable)
+        from pg_catalog.pg_class as c
+        where c.oid = 'chat.messages'::regclass
+    );
+    v_is_narrow boolean;
+    v_words tsquery := find_messages.words;
+    v_query tsquery;
+    v_hits chat_private.search_hit [] := '{}';
+    v_found chat_private.search_hit [];
+    v_seen bigint;
+    v_seen_before bigint := 0;
+    -- A minute for clocks that were set back.
+    v_top bigint := floor(
+        extract(epoch from least(before.created_at, greatest(newest, clock_timestamp())))
+    ) + 60;
+    v_until timestamptz := coalesce(before.created_at, 'infinity');
+    v_from timestamptz;
+    v_bottom bigint;
+    v_level integer;
+    v_step integer := 0;
+begin
+    loop
+        -- The index can leave out others' messages itself, at a price for each conversation: worth
+        -- it with few, or when one's own are few among all.
+        if v_is_narrow is not true then
+            v_is_narrow := v_conversations <= 10 or (
+                v_conversations <= 1000
+                and (
+                    readable::numeric * readable * (100 + v_conversations)
+                    < 150::numeric * wanted * v_all
+                    or v_seen_before > readable
+                )
+            );
+            if v_is_narrow then
+                v_words := v_words && chat_private.search_any(conversation_ids::text []);
+            end if;
+        end if;
+
+        v_level := v_step / 2;
+        if v_level < 6 then
+            v_bottom := (
+                v_top >> (4 * v_level + 2)
+            ) - case v_step % 2 when 0 then 0 else 3 end;
+            v_query := v_words && chat_private.search_any(
+                array(
+                    select v_level || to_hex(s.number)
+                    from generate_series(v_bottom, v_top >> (4 * v_level + 2)) as s (number)
+                )
+            );
+            v_from := to_timestamp(v_bottom << (4 * v_level + 2));
+        else
+            v_query := v_words;
+            v_from := '-infinity';
+        end if;
+        select
+            count(*),
+            array_agg(
+                row(m.created_at, m.conversation_id, m.seq)::chat_private.search_hit
+                order by m.created_at desc, m.conversation_id desc, m.seq desc
+            ) filter (where i.id is not null and h.user_id is null)
+        into v_seen, v_found
+        from chat.messages as m
+        left join unnest(conversation_ids, visible_from_seqs) as i (id, visible_from_seq)
+            on
+                m.conversation_id = i.id
+                and m.seq >= i.visible_from_seq
+                and (m.expires_at is null or m.expires_at > v_now)
+                and (m.created_at >= find_messages.sent_after) is not false
+                and (m.sender_id = find_messages.sender_id) is not false
+                and (m.sender_id = any (v_blocked_ids)) is not true
+        left join chat.hidden_messages as h
+            on
+                m.conversation_id = h.conversation_id
+                and m.seq = h.message_seq
+                and h.user_id = v_user_id
+        where
+            m.deleted_at is null
+            and m.kind <> 'system'
+            and chat_private.search_vector(
+                m.kind, m.body, m.metadata, m.search_language, m.conversation_id, m.created_at
+            ) @@ v_query
+            and m.created_at >= v_from
+            and m.created_at <= v_until
+            and (
+                before is null
+                or row(m.created_at, m.conversation_id, m.seq)::chat_private.search_hit < before
+            );
+        v_hits := v_hits || v_found;
+        if cardinality(v_hits) >= wanted
+            or v_from = '-infinity'
+            or v_from <= find_messages.sent_after
+        then
+            return v_hits[:wanted];
+        end if;
+        v_seen_before := v_seen_before + v_seen;
+        v_top := (v_bottom << (4 * v_level + 2)) - 1;
+        -- Nothing is between: times have microseconds.
+        v_until := v_from - interval '1 microsecond';
+        v_step := v_step + case v_seen when 0 then 2 else 1 end;
+    end loop;
 end;
 $$;
 
@@ -4557,6 +4993,27 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.lock_conversations_left() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := coalesce(to_jsonb(old) ->> 'user_id', to_jsonb(old) ->> 'id');
+begin
+    perform
+    from chat.conversations as c
+    where
+        c.id in (
+            select p.conversation_id
+            from chat.participants as p
+            where p.user_id = v_user_id and (tg_op = 'DELETE' or p.left_at is null)
+        )
+    order by c.id
+    for no key update;
+    return case tg_op when 'DELETE' then old else new end;
+end;
+$$;
+
 CREATE FUNCTION chat_private.lock_direct_conversations(a uuid, b uuid) RETURNS SETOF chat.conversations
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4717,7 +5174,15 @@ begin
         last_activity_at = new.created_at,
         expires_from = least(c.expires_from, new.expires_at)
     where c.id = new.conversation_id
-    returning c.last_seq, c.rev into new.seq, new.rev;
+    returning
+        c.last_seq,
+        c.rev,
+        (
+            select nullif(s.search_language, 'simple')
+            from chat.settings as s
+            where s.tenant_id = c.tenant_id
+        )
+    into new.seq, new.rev, new.search_language;
     if not found then
         perform chat_private.raise_error('conversation_not_found');
     end if;
@@ -4792,6 +5257,72 @@ begin
     return null;
 end;
 $$;
+
+CREATE FUNCTION chat_private.parse_search(query text, tenant_ids uuid[]) RETURNS tsquery
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_words tsquery;
+    v_has_words boolean;
+begin
+    select
+        string_agg(
+            format('( %s ) & %s', l.words, chat_private.search_any(array[l.name])), ' | '
+        )::tsquery,
+        bool_or(l.is_current)
+    into v_words, v_has_words
+    from (
+        select
+            k.name,
+            bool_or(k.is_current) as is_current,
+            websearch_to_tsquery(k.name::regconfig, parse_search.query) as words
+        from (
+            select
+                s.search_language as name,
+                true as is_current
+            from chat.settings as s
+            where s.tenant_id = any (parse_search.tenant_ids)
+            union all
+            select
+                unnest(s.past_search_languages),
+                false
+            from chat.settings as s
+            where s.tenant_id = any (parse_search.tenant_ids)
+            union all
+            -- A caller without conversations.
+            select
+                'simple',
+                true
+            where parse_search.tenant_ids is null
+        ) as k
+        group by k.name
+    ) as l
+    where querytree(l.words) not in ('', 'T');
+    if v_has_words is not true then
+        perform chat_private.raise_error('search_query_empty');
+    end if;
+    return v_words;
+end;
+$$;
+
+CREATE FUNCTION chat_private.parse_search_cursor(cursor text, is_ranked boolean) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+    v_hit constant text := '(~\d{1,16}~[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}~\d{1,18})';
+    v_pattern constant text := case
+        when parse_search_cursor.is_ranked then '^ranked~\d{1,7}' || v_hit || '{2}$'
+        else '^newest' || v_hit || '$'
+    end;
+begin
+    if parse_search_cursor.cursor !~ v_pattern then
+        perform chat_private.raise_error('search_cursor_invalid');
+    end if;
+    return (string_to_array(parse_search_cursor.cursor, '~'))[2:];
+end;
+$_$;
 
 CREATE FUNCTION chat_private.partly_visible_conversations() RETURNS TABLE(conversation_id uuid, visible_from_seq bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 2 PARALLEL SAFE
@@ -5138,6 +5669,21 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.remember_search_language() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    new.past_search_languages := array(
+        select distinct l.name
+        from unnest(old.past_search_languages || old.search_language) as l (name)
+        where l.name <> new.search_language
+        order by l.name
+    );
+    return new;
+end;
+$$;
+
 CREATE FUNCTION chat_private.require_admin(conversation_id uuid) RETURNS chat.conversations
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5167,10 +5713,22 @@ CREATE FUNCTION chat_private.require_conversation_moderator(conversation_id uuid
     SET search_path TO ''
     AS $$
 declare
-    v_conversation constant chat.conversations :=
-        chat_private.lock_conversation(require_conversation_moderator.conversation_id);
+    v_conversation chat.conversations;
     v_participant chat.participants;
 begin
+    -- Before the lock: nobody waits for a stranger, nor learns from waiting that there is something.
+    if not exists (
+        select
+        from chat.conversations as c
+        where
+            c.id = require_conversation_moderator.conversation_id
+            and c.tenant_id = any (array(select chat_private.tenant_ids_for_moderator()))
+    ) then
+        perform chat_private.require_participant(require_conversation_moderator.conversation_id);
+    end if;
+    v_conversation := chat_private.lock_conversation(
+        require_conversation_moderator.conversation_id
+    );
     if auth.uid() is not null and v_conversation.tenant_id
         = any (array(select chat_private.tenant_ids_for_moderator()))
     then
@@ -5207,17 +5765,6 @@ begin
     return v_message;
 end;
 $$;
-
-CREATE TABLE chat.tenant_members (
-    tenant_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    role chat.tenant_role DEFAULT 'member'::chat.tenant_role NOT NULL,
-    tier text DEFAULT 'free'::text NOT NULL,
-    joined_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
-    removed_at timestamp with time zone
-);
-
-COMMENT ON TABLE chat.tenant_members IS 'Who belongs to a tenant. Removing sets removed_at: history keeps naming its people.';
 
 CREATE FUNCTION chat_private.require_moderator(tenant_id uuid) RETURNS chat.tenant_members
     LANGUAGE plpgsql STABLE
@@ -5358,6 +5905,39 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.search_any(marks text[]) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    RETURN ((SELECT string_agg(quote_literal((' '::text || m.mark)), ' | '::text) AS string_agg FROM unnest(search_any.marks) m(mark)))::tsquery;
+
+CREATE FUNCTION chat_private.search_vector(kind chat.message_kind, body text, metadata jsonb, language text, conversation_id uuid, created_at timestamp with time zone) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+declare
+    v_language constant text := coalesce(search_vector.language, 'simple');
+    v_seconds constant bigint := floor(extract(epoch from search_vector.created_at));
+begin
+    return to_tsvector(
+        v_language::regconfig,
+        chat_private.searchable_text(
+            search_vector.kind, search_vector.body, search_vector.metadata
+        )
+    ) || array_to_tsvector(
+        array[
+            ' ' || v_language,
+            ' ' || search_vector.conversation_id,
+            ' 0' || to_hex(v_seconds >> 2),
+            ' 1' || to_hex(v_seconds >> 6),
+            ' 2' || to_hex(v_seconds >> 10),
+            ' 3' || to_hex(v_seconds >> 14),
+            ' 4' || to_hex(v_seconds >> 18),
+            ' 5' || to_hex(v_seconds >> 22)
+        ]
+    );
+end;
+$$;
+
 CREATE FUNCTION chat_private.send_due_messages(max_count integer DEFAULT 100) RETURNS TABLE(id uuid, error_code text)
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5367,7 +5947,6 @@ declare
     v_sub constant text := current_setting('request.jwt.claim.sub', true);
     v_due chat.scheduled_messages;
     v_state text;
-    v_error chat_private.errors;
 begin
     for v_due in
         with due as (
@@ -5409,10 +5988,11 @@ begin
                 get stacked diagnostics
                     v_state = returned_sqlstate,
                     error_code = pg_exception_detail;
-                select e.* into v_error
-                from chat_private.errors as e
-                where e.code = send_due_messages.error_code;
-                if not found then
+                if not exists (
+                    select
+                    from chat_private.errors as e
+                    where e.code = send_due_messages.error_code
+                ) then
                     error_code := v_state;
                 end if;
         end;
@@ -5534,6 +6114,8 @@ CREATE TABLE chat.settings (
     attachments_per_message integer DEFAULT 10 NOT NULL,
     attachment_max_bytes bigint DEFAULT 10485760 NOT NULL,
     attachment_mime_types text[] DEFAULT '{image/jpeg,image/png,image/gif,image/webp}'::text[] NOT NULL,
+    search_language text DEFAULT 'simple'::text NOT NULL,
+    past_search_languages text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT settings_attachment_max_bytes_check CHECK ((attachment_max_bytes > 0)),
     CONSTRAINT settings_attachment_mime_types_check CHECK ((cardinality(attachment_mime_types) <= 100)),
     CONSTRAINT settings_attachments_per_message_check CHECK (((attachments_per_message >= 0) AND (attachments_per_message <= 10))),
@@ -5543,6 +6125,7 @@ CREATE TABLE chat.settings (
     CONSTRAINT settings_message_max_length_check CHECK (((message_max_length >= 1) AND (message_max_length <= 10000))),
     CONSTRAINT settings_pins_per_conversation_check CHECK (((pins_per_conversation >= 0) AND (pins_per_conversation <= 1000))),
     CONSTRAINT settings_revisions_visible_to_check CHECK ((revisions_visible_to = ANY (ARRAY['nobody'::text, 'admins'::text, 'participants'::text]))),
+    CONSTRAINT settings_search_language_check CHECK ((search_language = ANY (ARRAY['simple'::text, 'arabic'::text, 'armenian'::text, 'basque'::text, 'catalan'::text, 'danish'::text, 'dutch'::text, 'english'::text, 'finnish'::text, 'french'::text, 'german'::text, 'greek'::text, 'hindi'::text, 'hungarian'::text, 'indonesian'::text, 'irish'::text, 'italian'::text, 'lithuanian'::text, 'nepali'::text, 'norwegian'::text, 'portuguese'::text, 'romanian'::text, 'russian'::text, 'serbian'::text, 'spanish'::text, 'swedish'::text, 'tamil'::text, 'turkish'::text, 'yiddish'::text]))),
     CONSTRAINT settings_sends_per_minute_check CHECK ((sends_per_minute > 0)),
     CONSTRAINT settings_who_may_open_subjects_check CHECK ((who_may_open_subjects = ANY (ARRAY['members'::text, 'moderators'::text, 'nobody'::text]))),
     CONSTRAINT settings_who_may_start_check CHECK ((who_may_start = ANY (ARRAY['members'::text, 'contacts'::text, 'moderators'::text])))
@@ -5557,6 +6140,10 @@ COMMENT ON COLUMN chat.settings.fan_out_limit IS 'Up to how many participants ea
 COMMENT ON COLUMN chat.settings.edit_window IS 'How long a message can be edited. Null: always.';
 
 COMMENT ON COLUMN chat.settings.sends_per_minute IS 'By one user, in the tenant. Null: no limit.';
+
+COMMENT ON COLUMN chat.settings.search_language IS 'How the words of new messages are indexed: a text search configuration. Text and not regconfig, which pg_upgrade cannot carry.';
+
+COMMENT ON COLUMN chat.settings.past_search_languages IS 'What search_language was before: messages sent then are found by the rules of that language.';
 
 CREATE FUNCTION chat_private.settings_for(tenant_id uuid) RETURNS chat.settings
     LANGUAGE plpgsql STABLE
@@ -5627,7 +6214,7 @@ begin
         -- Private state is given whole, but what was unhidden only with the last page.
         case when v_step.has_more then known.private_rev else current_private_rev end,
         take_sync_step.visible_from_seq
-    );
+    )::chat_private.sync_position;
     return v_step;
 end;
 $$;
@@ -5798,7 +6385,7 @@ CREATE FUNCTION chat_private.verify_audit_log(tenant_id uuid) RETURNS TABLE(entr
 declare
     v_entry chat_private.audit_log;
     v_head chat_private.audit_heads;
-    v_hash bytea := '';
+    v_hash bytea := ''::bytea;
 begin
     entries := 0;
     for v_entry in
@@ -6207,6 +6794,8 @@ CREATE INDEX messages_changed_idx ON chat.messages USING btree (conversation_id,
 
 CREATE INDEX messages_reply_to_seq_idx ON chat.messages USING btree (conversation_id, reply_to_seq) WHERE (reply_to_seq IS NOT NULL);
 
+CREATE INDEX messages_search_idx ON chat.messages USING gin (chat_private.search_vector(kind, body, metadata, search_language, conversation_id, created_at)) WITH (fastupdate=off) WHERE ((deleted_at IS NULL) AND (kind <> 'system'::chat.message_kind));
+
 CREATE INDEX messages_sender_id_idx ON chat.messages USING btree (conversation_id, sender_id);
 
 CREATE INDEX messages_thread_root_seq_idx ON chat.messages USING btree (conversation_id, thread_root_seq, seq) WHERE (thread_root_seq IS NOT NULL);
@@ -6309,6 +6898,8 @@ CREATE TRIGGER participants_record_change AFTER UPDATE OF left_at, role, silence
 
 CREATE TRIGGER participants_require_tenant_membership BEFORE INSERT OR UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN ((new.left_at IS NULL)) EXECUTE FUNCTION chat_private.require_tenant_membership();
 
+CREATE TRIGGER profiles_lock_conversations_left BEFORE DELETE ON chat.profiles FOR EACH ROW EXECUTE FUNCTION chat_private.lock_conversations_left();
+
 CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON chat.profiles FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
 
 CREATE TRIGGER reports_record_report AFTER UPDATE OF state ON chat.reports FOR EACH ROW WHEN ((old.state <> new.state)) EXECUTE FUNCTION chat_private.record_report();
@@ -6317,6 +6908,8 @@ CREATE TRIGGER saved_messages_count_private_row AFTER INSERT OR DELETE OR UPDATE
 
 CREATE TRIGGER settings_record_settings AFTER UPDATE ON chat.settings FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION chat_private.record_settings();
 
+CREATE TRIGGER settings_remember_search_language BEFORE UPDATE ON chat.settings FOR EACH ROW EXECUTE FUNCTION chat_private.remember_search_language();
+
 CREATE TRIGGER tenant_members_drop_tenant_contacts AFTER UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN (((old.removed_at IS NULL) AND (new.removed_at IS NOT NULL))) EXECUTE FUNCTION chat_private.drop_tenant_contacts();
 
 CREATE TRIGGER tenant_members_drop_tenant_contacts_of_deleted AFTER DELETE ON chat.tenant_members FOR EACH ROW WHEN ((old.removed_at IS NULL)) EXECUTE FUNCTION chat_private.drop_tenant_contacts();
@@ -6324,6 +6917,10 @@ CREATE TRIGGER tenant_members_drop_tenant_contacts_of_deleted AFTER DELETE ON ch
 CREATE TRIGGER tenant_members_keep_banned_out BEFORE INSERT OR UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN ((new.removed_at IS NULL)) EXECUTE FUNCTION chat_private.keep_banned_out();
 
 CREATE TRIGGER tenant_members_leave_tenant_conversations AFTER UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN (((old.removed_at IS NULL) AND (new.removed_at IS NOT NULL))) EXECUTE FUNCTION chat_private.leave_tenant_conversations();
+
+CREATE TRIGGER tenant_members_lock_conversations_left BEFORE UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN (((old.removed_at IS NULL) AND (new.removed_at IS NOT NULL))) EXECUTE FUNCTION chat_private.lock_conversations_left();
+
+CREATE TRIGGER tenant_members_lock_conversations_left_by_deleted BEFORE DELETE ON chat.tenant_members FOR EACH ROW EXECUTE FUNCTION chat_private.lock_conversations_left();
 
 CREATE TRIGGER tenant_members_record_added AFTER INSERT ON chat.tenant_members REFERENCING NEW TABLE AS changed_members FOR EACH STATEMENT EXECUTE FUNCTION chat_private.record_tenant_members();
 
@@ -6570,6 +7167,10 @@ CREATE POLICY "participants can read how far they have read threads" ON chat.thr
    FROM chat.messages m
   WHERE ((m.conversation_id = thread_reads.conversation_id) AND (m.seq = thread_reads.thread_root_seq))))));
 
+CREATE POLICY "participants can read mentions in messages they can read" ON chat.mentions FOR SELECT TO authenticated USING (((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member))) AND (EXISTS ( SELECT
+   FROM chat.messages m
+  WHERE ((m.conversation_id = mentions.conversation_id) AND (m.seq = mentions.message_seq) AND (m.deleted_at IS NULL))))));
+
 CREATE POLICY "participants can read messages until they expire" ON chat.messages FOR SELECT TO authenticated USING ((((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_reader() AS conversation_ids_for_reader))) OR (EXISTS ( SELECT
    FROM chat_private.partly_visible_conversations() v(conversation_id, visible_from_seq)
   WHERE ((v.conversation_id = messages.conversation_id) AND (v.visible_from_seq <= messages.seq))))) AND ((expires_at IS NULL) OR (expires_at > ( SELECT chat_private.now() AS now))) AND (NOT ((conversation_id, seq) IN ( SELECT h.conversation_id,
@@ -6602,10 +7203,6 @@ CREATE POLICY "participants can read votes in polls they can read" ON chat.poll_
   WHERE ((m.conversation_id = poll_votes.conversation_id) AND (m.seq = poll_votes.message_seq) AND (m.deleted_at IS NULL))))));
 
 CREATE POLICY "participants can read what they have scheduled" ON chat.scheduled_messages FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member)))));
-
-CREATE POLICY "participants can read who is mentioned in messages they can rea" ON chat.mentions FOR SELECT TO authenticated USING (((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member))) AND (EXISTS ( SELECT
-   FROM chat.messages m
-  WHERE ((m.conversation_id = mentions.conversation_id) AND (m.seq = mentions.message_seq) AND (m.deleted_at IS NULL))))));
 
 CREATE POLICY "participants can see who else takes part" ON chat.participants FOR SELECT TO authenticated USING ((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member))));
 
@@ -6657,7 +7254,7 @@ CREATE POLICY "users can read their own profile and those they talk to" ON chat.
    FROM chat.contacts k)) OR (id IN ( SELECT k.user_high_id
    FROM chat.contacts k))));
 
-CREATE POLICY "users can read their reports and moderators those of their tena" ON chat.reports FOR SELECT TO authenticated USING ((((reporter_id = ( SELECT auth.uid() AS uid)) AND (tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_member() AS tenant_ids_for_member)))) OR ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_moderator() AS tenant_ids_for_moderator))) AND (reported_user_id IS DISTINCT FROM ( SELECT auth.uid() AS uid)))));
+CREATE POLICY "users can read their reports, moderators those of their tenants" ON chat.reports FOR SELECT TO authenticated USING ((((reporter_id = ( SELECT auth.uid() AS uid)) AND (tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_member() AS tenant_ids_for_member)))) OR ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_moderator() AS tenant_ids_for_moderator))) AND (reported_user_id IS DISTINCT FROM ( SELECT auth.uid() AS uid)))));
 
 CREATE POLICY "users can read what they have hidden" ON chat.hidden_messages FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
@@ -6905,6 +7502,18 @@ GRANT ALL ON FUNCTION chat_private.schedule_message(conversation_id uuid, send_a
 REVOKE ALL ON FUNCTION chat.schedule_message(conversation_id uuid, send_at timestamp with time zone, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.schedule_message(conversation_id uuid, send_at timestamp with time zone, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.search_snippet(content text, language text, query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.search_snippet(content text, language text, query text) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.searchable_text(kind chat.message_kind, body text, metadata jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.searchable_text(kind chat.message_kind, body text, metadata jsonb) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.send_attachments(conversation_id uuid, attachments jsonb, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.send_attachments(conversation_id uuid, attachments jsonb, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) TO authenticated;
 
@@ -7112,6 +7721,11 @@ REVOKE ALL ON FUNCTION chat_private.chain_audit_entry() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.changes_between(before jsonb, after jsonb) FROM PUBLIC;
 
+GRANT SELECT ON TABLE chat.tenant_members TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tenant_members TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.check_may_change_ban(ban chat.bans, caller chat.tenant_members) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.check_may_pin(participant chat.participants) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.check_may_respond(participant chat.participants) FROM PUBLIC;
@@ -7147,11 +7761,17 @@ REVOKE ALL ON FUNCTION chat_private.create_profile() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.create_settings() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.decode_search_hit(parts text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.decode_sync_cursor(cursor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_contact(a uuid, b uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_tenant_contacts() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.find_messages(words tsquery, conversation_ids uuid[], visible_from_seqs bigint[], readable bigint, newest timestamp with time zone, sender_id uuid, sent_after timestamp with time zone, before chat_private.search_hit, wanted integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.follow_written_thread() FROM PUBLIC;
 
@@ -7198,6 +7818,8 @@ REVOKE ALL ON FUNCTION chat_private.lock_as_participant(conversation_id uuid) FR
 
 REVOKE ALL ON FUNCTION chat_private.lock_conversation(conversation_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.lock_conversations_left() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.lock_direct_conversations(a uuid, b uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.lock_pair(a uuid, b uuid) FROM PUBLIC;
@@ -7215,6 +7837,10 @@ REVOKE ALL ON FUNCTION chat_private.object_size(metadata jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION chat_private.orphan_attachments() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.orphan_attachments_of_deleted() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.parse_search(query text, tenant_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.parse_search_cursor(cursor text, is_ranked boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.partly_visible_conversations() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.partly_visible_conversations() TO authenticated;
@@ -7247,14 +7873,13 @@ REVOKE ALL ON FUNCTION chat_private.record_tenant_members() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.record_tier() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.remember_search_language() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.require_admin(conversation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_conversation_moderator(conversation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_message(participant chat.participants, seq bigint) FROM PUBLIC;
-
-GRANT SELECT ON TABLE chat.tenant_members TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tenant_members TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.require_moderator(tenant_id uuid) FROM PUBLIC;
 
@@ -7269,6 +7894,10 @@ REVOKE ALL ON FUNCTION chat_private.require_tenant_admin(tenant_id uuid) FROM PU
 REVOKE ALL ON FUNCTION chat_private.require_tenant_membership() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.resolve_tenant(tenant_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.search_any(marks text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.search_vector(kind chat.message_kind, body text, metadata jsonb, language text, conversation_id uuid, created_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.send_due_messages(max_count integer) FROM PUBLIC;
 
@@ -7304,6 +7933,8 @@ GRANT UPDATE(attachments_per_message) ON TABLE chat.settings TO authenticated;
 GRANT UPDATE(attachment_max_bytes) ON TABLE chat.settings TO authenticated;
 
 GRANT UPDATE(attachment_mime_types) ON TABLE chat.settings TO authenticated;
+
+GRANT UPDATE(search_language) ON TABLE chat.settings TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.settings_for(tenant_id uuid) FROM PUBLIC;
 
@@ -7372,7 +8003,7 @@ ALTER PUBLICATION supabase_realtime ADD TABLE chat.messages;
 
 CREATE POLICY "parley: participants can say that they are typing" ON realtime.messages FOR INSERT TO authenticated WITH CHECK (((extension = 'broadcast'::text) AND ( SELECT chat_private.can_use_topic(realtime.topic(), 'write'::text) AS can_use_topic)));
 
-CREATE POLICY "parley: participants can upload to conversations they may write" ON storage.objects FOR INSERT TO authenticated WITH CHECK (((bucket_id = 'chat-attachments'::text) AND (owner_id = (( SELECT auth.uid() AS uid))::text) AND chat_private.can_upload(name, metadata)));
+CREATE POLICY "parley: participants can upload to where they may write" ON storage.objects FOR INSERT TO authenticated WITH CHECK (((bucket_id = 'chat-attachments'::text) AND (owner_id = (( SELECT auth.uid() AS uid))::text) AND chat_private.can_upload(name, metadata)));
 
 CREATE POLICY "parley: readers of a message can read its files" ON storage.objects FOR SELECT TO authenticated USING (((bucket_id = 'chat-attachments'::text) AND ((EXISTS ( SELECT
    FROM chat.attachments a

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from sql.model import summary as model
 
 pytest_plugins = ["parley_stack.pytest_plugin"]
 
@@ -11,3 +16,19 @@ settings.register_profile(
     "parley", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("parley")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Also asked for by ``PARLEY_LONG=1``."""
+    parser.addoption("--long", action="store_true", help="do all of what is sampled otherwise")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How far the model test went."""
+    model.report(terminalreporter)
+
+
+@pytest.fixture(scope="session")
+def long_run(request: pytest.FixtureRequest) -> bool:
+    """Whether tests that take a sample should take everything."""
+    return bool(request.config.getoption("--long")) or os.environ.get("PARLEY_LONG") == "1"

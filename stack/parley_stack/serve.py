@@ -1,4 +1,4 @@
-"""The process that serves: gateway, Auth, Realtime, Storage and the mail sink on one event loop.
+"""The process that serves: gateway, Auth, Realtime, Storage, functions and mail on one event loop.
 
 Auth, Storage and Realtime's HTTP side are ordinary ASGI applications on unix sockets, reached
 through the gateway like PostgREST; WebSockets are handed to Realtime by the gateway as they come
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,12 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import uvicorn
 import uvloop
 from psycopg_pool import AsyncConnectionPool
 
 from .auth.app import create_app
 from .config import Config
+from .extensions.runner import Extensions
+from .functions.app import Functions
 from .gateway import Gateway, Route, Upstream
 from .keys import Keys
 from .mailbox.app import create_app as create_mailbox
@@ -45,9 +49,24 @@ class ServeOptions:
     db_port: int
     mail_port: int
 
-    def conninfo(self, user: str) -> str:
+    def conninfo(self, user: str, database: str = "postgres") -> str:
         """libpq string for ``user`` over the unix socket."""
-        return f"host={self.sockets} port={self.db_port} user={user} dbname=postgres"
+        return psycopg.conninfo.make_conninfo(
+            host=str(self.sockets), port=self.db_port, user=user, dbname=database
+        )
+
+    def functions_env(self) -> dict[str, str]:
+        """What an edge function of a hosted project finds in its environment."""
+        keys = self.keys
+        return {
+            "SUPABASE_URL": self.api_url,
+            "SUPABASE_DB_URL": f"postgresql://postgres:postgres@127.0.0.1:{self.db_port}/postgres",
+            "SUPABASE_ANON_KEY": keys.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": keys.service_role_key,
+            "SUPABASE_PUBLISHABLE_KEYS": json.dumps({"default": keys.publishable_key}),
+            "SUPABASE_SECRET_KEYS": json.dumps({"default": keys.secret_key}),
+            "SB_REGION": "local",
+        }
 
     @property
     def api_url(self) -> str:
@@ -104,6 +123,7 @@ async def serve(options: ServeOptions) -> None:
         options.conninfo("supabase_storage_admin"),
         options.files,
     )
+    functions = Functions(options.config, options.keys, options.functions_env())
     apps = {
         "auth": create_app(
             options.config.auth,
@@ -113,6 +133,7 @@ async def serve(options: ServeOptions) -> None:
             workdir=options.config.workdir,
         ),
         "realtime": realtime.http_app,
+        "functions": functions.app,
     }
     if options.config.storage.enabled:
         apps["storage"] = storage.app
@@ -133,6 +154,8 @@ async def serve(options: ServeOptions) -> None:
     )
     await pool.open(wait=False)
     await asyncio.gather(realtime.start(), storage.start())
+    extensions = Extensions(options.conninfo)
+    extensions.start()
     await gateway.start("127.0.0.1", options.api_port)
     tasks.append(asyncio.create_task(_announce(ready, pool, realtime, storage)))
     stopped = asyncio.create_task(stopping.wait())
@@ -143,7 +166,7 @@ async def serve(options: ServeOptions) -> None:
         ready.unlink(missing_ok=True)
         stopped.cancel()
         tasks[-1].cancel()
-        await asyncio.gather(gateway.stop(), realtime.stop())
+        await asyncio.gather(gateway.stop(), realtime.stop(), functions.stop(), extensions.stop())
         for server in servers.values():
             server.should_exit = True
         with contextlib.suppress(TimeoutError):

@@ -400,8 +400,9 @@ security definer
 set search_path = ''
 as $$
 declare
+    -- Under the lock: an admin who was demoted or removed meanwhile is none any more.
     v_participant constant chat.participants :=
-        chat_private.require_participant(delete_message.conversation_id);
+        chat_private.lock_as_participant(delete_message.conversation_id);
     v_conversation constant chat.conversations :=
         chat_private.lock_conversation(delete_message.conversation_id);
     v_message chat.messages;

@@ -14,7 +14,7 @@ from support.stacks import ROOT
 STANDARD_OR_ALLOWED = {
     "sdk/parley": {"dotenv", "httpx", "postgrest", "pydantic", "realtime", "supabase_auth", "yarl"},
     "stack/parley_stack": {
-        "bcrypt", "cryptography", "dotenv", "httptools", "httpx", "jwt", "psycopg",
+        "bcrypt", "cronsim", "cryptography", "dotenv", "httptools", "httpx", "jwt", "psycopg",
         "psycopg_pool", "pydantic", "pydantic_core", "pyotp", "pytest", "segno", "starlette",
         "uvicorn", "uvloop", "websockets",
     },
