@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from parley_stack.ports import free_port
-from support.stacks import start_stack
+from support.stacks import ROOT, start_stack
 from support.storage import error_of, storage_client, user_client
 
 NO_BUCKET = ("404", "Bucket not found", "Bucket not found")
@@ -229,3 +231,30 @@ def test_buckets_of_config_toml(project: Path) -> None:
         finally:
             stack.stop()
         assert len(list((project / ".parley" / "files" / "objects").glob("*/*"))) == 1
+
+
+def test_the_supabase_cli_seeds_buckets(project: Path) -> None:
+    """``supabase seed buckets``, unmodified, finds the stack by the ports of config.toml."""
+    config = project / "supabase" / "config.toml"
+    text = config.read_text()
+    for table in ("api", "db"):
+        text = text.replace(f"[{table}]\n", f"[{table}]\nport = {free_port()}\n")
+    config.write_text(text)
+    stack = start_stack(project)
+    try:
+        config.write_text(text + CONFIG.replace("text/plain", "image/png"))
+        (project / "supabase" / "pictures").mkdir()
+        picture = bytes.fromhex("89504e470d0a1a0a")
+        (project / "supabase" / "pictures" / "a.png").write_bytes(picture)
+        seeded = subprocess.run(
+            [ROOT / "node_modules/.bin/supabase", "seed", "buckets", "--workdir", project, "--yes"],
+            env={**os.environ, "HOME": str(project), "DO_NOT_TRACK": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert seeded.returncode == 0, seeded.stderr
+        with storage_client(stack, None) as nobody:
+            assert nobody.get("/object/public/pictures/a.png").content == picture
+    finally:
+        stack.stop()
