@@ -103,6 +103,10 @@ class Supervisor:
         self.tell("Starting PostgREST, Auth, Realtime and Storage")
         await self._launch(rest)
         await asyncio.gather(rest.wait_ready(), serving.wait_ready())
+        # Not before Storage looked through its folder: it deletes files that have no row yet.
+        await asyncio.to_thread(
+            seed_buckets, self.config, postgres.conninfo(), self.paths.files, self.tell
+        )
         for service in self._services:
             service.keep()
 
@@ -122,7 +126,6 @@ class Supervisor:
         if pending or seed:
             migrations.apply(seed=seed, tell=self.tell)
         seeded.touch()
-        seed_buckets(self.config, conninfo, self.paths.files, self.tell)
 
     async def _launch(self, service: Service) -> None:
         self._services.append(service)

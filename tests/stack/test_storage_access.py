@@ -164,7 +164,10 @@ def test_tokens_that_are_no_good(stack, token, message):
             assert error_of(http.request(method, path)) == ("403", "Unauthorized", message)
 
 
-@pytest.mark.parametrize("role", ["none", "postgres", "supabase_admin", "no such role", "a\0b", 5])
+@pytest.mark.parametrize(
+    "role",
+    ["none", "supabase_storage_admin", "postgres", "supabase_admin", "no such role", "a\0b", 5],
+)
 def test_a_token_cannot_name_a_role_above_it(stack, role):
     with storage_client(stack, user_token(stack, role=role)) as http:
         assert error_of(http.get("/bucket"))[0] in ("400", "403")

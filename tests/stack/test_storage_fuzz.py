@@ -79,7 +79,7 @@ VALUE = st.one_of(
     ),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
     st.binary(max_size=20).map(lambda b: bytes(c for c in b if c > 31 and c != 127)),
-)  # fmt: skip
+).map(lambda value: value.strip())  # fmt: skip
 HEADERS = st.dictionaries(
     st.sampled_from(
         ["content-type", "cache-control", "x-upsert", "x-metadata", "range", "if-none-match",

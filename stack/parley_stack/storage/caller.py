@@ -22,6 +22,9 @@ _REFUSALS = {
     TokenProblem.CLAIMS: "JWT claims validation failed",
 }
 
+_OWNER = ("supabase_storage_admin", "none")
+"""The login role, which owns the tables and is past row security, and SQL's word for it."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -60,8 +63,7 @@ def of_request(keys: Keys, request: Request) -> Caller:
     except TokenError as error:
         raise errors.access_denied(_REFUSALS[error.problem]) from error
     role = claims.get("role") or "anon"
-    # To PostgreSQL "none" is the login role, which owns the tables.
-    if not isinstance(role, str) or role == "none" or "\x00" in role:
+    if not isinstance(role, str) or role in _OWNER or "\x00" in role:
         raise errors.access_denied("the token's role is not valid")
     return Caller(role, claims, token)
 
