@@ -37,6 +37,17 @@ CREATE TYPE chat.message_kind AS ENUM (
     'system'
 );
 
+CREATE TYPE chat.notification_type AS ENUM (
+    'mention',
+    'reply',
+    'reaction',
+    'added_to_conversation',
+    'contact_request',
+    'contact_accepted',
+    'report_closed',
+    'custom'
+);
+
 CREATE TYPE chat.participant_role AS ENUM (
     'owner',
     'admin',
@@ -486,6 +497,18 @@ begin
             )
         from conversations as c
         union all
+        -- It may be past the newest mention, once that is taken back, but never before it.
+        select
+            c.id,
+            null,
+            'last_mention_seq',
+            c.last_mention_seq,
+            greatest(
+                c.last_mention_seq,
+                (select max(n.message_seq) from chat.mentions as n where n.conversation_id = c.id)
+            )
+        from conversations as c
+        union all
         select
             m.conversation_id,
             null,
@@ -575,6 +598,41 @@ CREATE FUNCTION chat.close_poll(conversation_id uuid, seq bigint) RETURNS jsonb
 END;
 
 COMMENT ON FUNCTION chat.close_poll(conversation_id uuid, seq bigint) IS 'Ends a poll for good and returns its poll_results. Closing again changes nothing.';
+
+CREATE TABLE chat.notifications (
+    id bigint NOT NULL,
+    user_id uuid NOT NULL,
+    type chat.notification_type NOT NULL,
+    actor_id uuid,
+    conversation_id uuid,
+    message_seq bigint,
+    title text,
+    body text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    key text,
+    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    read_at timestamp with time zone,
+    CONSTRAINT notifications_message_check CHECK ((((type = ANY (ARRAY['mention'::chat.notification_type, 'reply'::chat.notification_type, 'reaction'::chat.notification_type])) = (message_seq IS NOT NULL)) AND (((type = 'added_to_conversation'::chat.notification_type) OR (message_seq IS NOT NULL)) = (conversation_id IS NOT NULL)))),
+    CONSTRAINT notifications_metadata_check CHECK (((jsonb_typeof(metadata) = 'object'::text) AND (octet_length((metadata)::text) <= 16384))),
+    CONSTRAINT notifications_text_check CHECK ((((type = 'custom'::chat.notification_type) = (title IS NOT NULL)) AND ((type = 'custom'::chat.notification_type) OR ((body IS NULL) AND (key IS NULL))) AND ((type = ANY (ARRAY['report_closed'::chat.notification_type, 'custom'::chat.notification_type])) OR (metadata = '{}'::jsonb)) AND ((length(title) >= 1) AND (length(title) <= 200)) AND ((length(body) >= 1) AND (length(body) <= 2000)) AND ((length(key) >= 1) AND (length(key) <= 200))))
+);
+
+COMMENT ON TABLE chat.notifications IS 'What is meant for one user. Written by the database; shown by chat.notification_feed.';
+
+COMMENT ON COLUMN chat.notifications.title IS 'Of a custom one alone, like body: the feed has the others'' from what they are about.';
+
+COMMENT ON COLUMN chat.notifications.key IS 'Chosen by who sends a custom one: of those with the same key a user gets one.';
+
+CREATE FUNCTION chat.count_unread_notifications() RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT count(*) AS count
+    FROM chat.notifications n
+   WHERE ((n.user_id = ( SELECT auth.uid() AS uid)) AND (n.read_at IS NULL));
+END;
+
+COMMENT ON FUNCTION chat.count_unread_notifications() IS 'How many notifications the caller can see and has not read; exact.';
 
 CREATE FUNCTION chat_private.decline_contact(user_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -945,6 +1003,185 @@ END;
 
 COMMENT ON FUNCTION chat.leave(conversation_id uuid) IS 'Leaves a conversation. When the last owner leaves, whoever has been an admin or else a member longest becomes the owner.';
 
+CREATE FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+begin
+    return query
+    with receivers as (
+        select
+            p.user_id,
+            case
+                when 'mention' <> all (coalesce(f.types_off, '{}')) and exists (
+                    select
+                    from chat.mentions as n
+                    where
+                        n.conversation_id = m.conversation_id
+                        and n.message_seq = m.seq
+                        and (n.user_id = p.user_id or n.user_id is null)
+                ) then 'mention'
+                when 'reply' <> all (coalesce(f.types_off, '{}')) and exists (
+                    select
+                    from chat.messages as r
+                    where
+                        r.conversation_id = m.conversation_id
+                        and r.seq in (m.reply_to_seq, m.thread_root_seq)
+                        and r.sender_id = p.user_id
+                ) then 'reply'
+                else 'message'
+            end as reason,
+            c.kind,
+            coalesce(f.push, 'all') as push,
+            coalesce(a.display_name, a.username) as sender,
+            coalesce(c.title, a.display_name, a.username) as title,
+            left(m.body, 200) as body
+        from chat.messages as m
+        inner join chat.conversations as c on m.conversation_id = c.id
+        inner join chat.participants as p on m.conversation_id = p.conversation_id
+        left join chat.profiles as a on m.sender_id = a.id
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        left join chat.notification_preferences as f on p.user_id = f.user_id
+        where
+            m.conversation_id = list_message_pushes.conversation_id
+            and m.seq = list_message_pushes.seq
+            and m.kind <> 'system'
+            and m.deleted_at is null
+            and (m.expires_at is null or m.expires_at > v_now)
+            and p.left_at is null
+            and p.user_id is distinct from m.sender_id
+            and p.visible_from_seq <= m.seq
+            and p.last_read_seq < m.seq
+            and (s.muted_until is null or s.muted_until <= v_now)
+            and exists (select from chat_private.push_tokens as t where t.user_id = p.user_id)
+            and not exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = m.conversation_id
+                    and h.message_seq = m.seq
+                    and h.user_id = p.user_id
+            )
+            and not chat_private.is_blocked_between(p.user_id, m.sender_id)
+            and (f.user_id is null or not chat_private.is_quiet(f, v_now))
+    )
+
+    select
+        r.user_id,
+        t.device_id,
+        t.provider,
+        t.token,
+        r.reason,
+        r.title,
+        case when r.kind = 'direct' or r.body is null then r.body else r.sender || ': ' || r.body end
+    from receivers as r
+    inner join chat_private.push_tokens as t on r.user_id = t.user_id
+    where
+        r.push = 'all'
+        or (r.push = 'mentions' and (r.reason <> 'message' or r.kind = 'direct'));
+end;
+$$;
+
+CREATE FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT l.user_id,
+     l.device_id,
+     l.provider,
+     l.token,
+     l.reason,
+     l.title,
+     l.body
+    FROM chat_private.list_message_pushes(list_message_pushes.conversation_id, list_message_pushes.seq) l(user_id, device_id, provider, token, reason, title, body);
+END;
+
+COMMENT ON FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) IS 'The devices to push a message to at this moment, and what to show; for the service role. Mentions and replies are among them. Nobody who has read it, muted the conversation, has quiet hours or could not read it now.';
+
+CREATE FUNCTION chat_private.list_notification_pushes(notification_id bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+begin
+    return query
+    select
+        n.user_id,
+        t.device_id,
+        t.provider,
+        t.token,
+        n.type::text,
+        coalesce(n.title, a.display_name, a.username),
+        case when n.type = 'added_to_conversation' then c.title else n.body end
+    from chat.notifications as n
+    inner join chat_private.push_tokens as t on n.user_id = t.user_id
+    left join chat.profiles as a on n.actor_id = a.id
+    left join chat.conversations as c on n.conversation_id = c.id
+    left join chat.notification_preferences as f on n.user_id = f.user_id
+    where
+        n.id = list_notification_pushes.notification_id
+        and n.read_at is null
+        -- These come with their message.
+        and n.type not in ('mention', 'reply')
+        and coalesce(f.push, 'all') = 'all'
+        and (f.user_id is null or not chat_private.is_quiet(f, v_now))
+        and chat_private.wants_notification(n.user_id, n.type, n.conversation_id)
+        and not chat_private.is_blocked_between(n.user_id, n.actor_id)
+        and (
+            n.conversation_id is null
+            or exists (
+                select
+                from chat.participants as p
+                where
+                    p.conversation_id = n.conversation_id
+                    and p.user_id = n.user_id
+                    and p.left_at is null
+                    and (n.message_seq >= p.visible_from_seq) is not false
+            )
+        )
+        and (
+            n.message_seq is null
+            or exists (
+                select
+                from chat.messages as m
+                where
+                    m.conversation_id = n.conversation_id
+                    and m.seq = n.message_seq
+                    and m.deleted_at is null
+                    and (m.expires_at is null or m.expires_at > v_now)
+                    and not exists (
+                        select
+                        from chat.hidden_messages as h
+                        where
+                            h.conversation_id = m.conversation_id
+                            and h.message_seq = m.seq
+                            and h.user_id = n.user_id
+                    )
+            )
+        );
+end;
+$$;
+
+CREATE FUNCTION chat.list_notification_pushes(notification_id bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT l.user_id,
+     l.device_id,
+     l.provider,
+     l.token,
+     l.reason,
+     l.title,
+     l.body
+    FROM chat_private.list_notification_pushes(list_notification_pushes.notification_id) l(user_id, device_id, provider, token, reason, title, body);
+END;
+
+COMMENT ON FUNCTION chat.list_notification_pushes(notification_id bigint) IS 'The devices to push a notification to at this moment, and what to show; for the service role. None for a mention or reply: those come with their message.';
+
 CREATE FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -966,6 +1203,53 @@ CREATE FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint DEFAULT NUL
 END;
 
 COMMENT ON FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint) IS 'Says that everything up to and including a message has reached a device of the caller.';
+
+CREATE FUNCTION chat_private.mark_notifications_read(ids bigint[], up_to_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    if num_nonnulls(mark_notifications_read.ids, mark_notifications_read.up_to_id) <> 1
+        or cardinality(mark_notifications_read.ids) > 1000
+    then
+        perform chat_private.raise_error('notifications_required');
+    end if;
+    return chat_private.read_notifications(
+        v_user_id,
+        array(
+            select n.id
+            from chat.notifications as n
+            where
+                n.user_id = v_user_id
+                and n.read_at is null
+                and (
+                    n.id = any (mark_notifications_read.ids)
+                    or n.id <= mark_notifications_read.up_to_id
+                )
+        ),
+        jsonb_strip_nulls(
+            jsonb_build_object(
+                'ids', mark_notifications_read.ids,
+                'up_to_id', mark_notifications_read.up_to_id
+            )
+        )
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.mark_notifications_read(ids bigint[] DEFAULT NULL::bigint[], up_to_id bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.mark_notifications_read(ids, up_to_id) AS mark_notifications_read;
+END;
+
+COMMENT ON FUNCTION chat.mark_notifications_read(ids bigint[], up_to_id bigint) IS 'Marks the caller''s notifications as read, those given or all up to one; returns how many were unread. Reading a conversation or a thread marks those of its messages by itself.';
 
 CREATE FUNCTION chat_private.mark_read(conversation_id uuid, seq bigint) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1060,6 +1344,7 @@ CREATE TABLE chat.conversations (
     last_activity_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
     last_seq bigint DEFAULT 0 NOT NULL,
     message_count bigint DEFAULT 0 NOT NULL,
+    last_mention_seq bigint DEFAULT 0 NOT NULL,
     participant_count integer DEFAULT 0 NOT NULL,
     rev bigint DEFAULT 0 NOT NULL,
     epoch integer DEFAULT 1 NOT NULL,
@@ -1082,6 +1367,8 @@ COMMENT ON COLUMN chat.conversations.slow_mode_seconds IS 'How long a member wai
 COMMENT ON COLUMN chat.conversations.last_seq IS 'Number of the newest message; no gaps.';
 
 COMMENT ON COLUMN chat.conversations.message_count IS 'Messages by people ever sent here, which is what unread counts are counted from.';
+
+COMMENT ON COLUMN chat.conversations.last_mention_seq IS 'No message after this one mentions anybody: who has read it need not look for mentions.';
 
 COMMENT ON COLUMN chat.conversations.rev IS 'Number of the newest change that a participant can observe; each change takes the next.';
 
@@ -1510,6 +1797,88 @@ END;
 
 COMMENT ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) IS 'Who did what in a tenant, newest first, for its owners and admins. Page with before_seq.';
 
+CREATE TABLE chat.devices (
+    user_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text,
+    session_id uuid,
+    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+
+COMMENT ON TABLE chat.devices IS 'Where a user is signed in, for them alone. Made with chat.register_device; deleted, nothing is pushed there any more; chat.revoke_device also ends its session.';
+
+COMMENT ON COLUMN chat.devices.session_id IS 'The session of the Auth server it registered in, with which it goes.';
+
+CREATE FUNCTION chat_private.register_device(id uuid, provider text, token text, name text) RETURNS chat.devices
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_session_id constant uuid := nullif(auth.jwt() ->> 'session_id', '')::uuid;
+    v_device chat.devices;
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    if v_session_id is not null and not exists (
+        select
+        from auth.sessions as s
+        where s.id = v_session_id and s.user_id = v_user_id
+    ) then
+        perform chat_private.raise_error('session_ended');
+    end if;
+    if (register_device.provider is null) <> (register_device.token is null) then
+        perform chat_private.raise_error('token_and_provider_required');
+    end if;
+    -- One at a time for a user: two starts of the app at once count their devices alike.
+    perform pg_advisory_xact_lock(hashtextextended('parley:devices:' || v_user_id, 0));
+    insert into chat.devices as d (user_id, id, name, session_id)
+    values (v_user_id, register_device.id, register_device.name, v_session_id)
+    on conflict on constraint devices_pkey do update
+    set name = coalesce(excluded.name, d.name),
+        session_id = excluded.session_id,
+        last_seen_at = excluded.last_seen_at
+    returning d.* into v_device;
+    delete from chat_private.push_tokens as t
+    where
+        t.user_id = v_user_id
+        and t.device_id = v_device.id
+        and t.token is distinct from register_device.token;
+    if register_device.token is not null then
+        insert into chat_private.push_tokens as t (user_id, device_id, provider, token)
+        values (v_user_id, v_device.id, register_device.provider, register_device.token)
+        on conflict on constraint push_tokens_token_key do update
+        set user_id = excluded.user_id,
+            device_id = excluded.device_id,
+            provider = excluded.provider;
+    end if;
+    -- The longest unseen give way: a push goes to as many devices as people have, not as they had.
+    delete from chat.devices as d
+    where
+        d.user_id = v_user_id
+        and d.id in (
+            select o.id
+            from chat.devices as o
+            where o.user_id = v_user_id
+            order by o.last_seen_at desc, o.id = v_device.id desc, o.id
+            offset 20
+        );
+    return v_device;
+end;
+$$;
+
+CREATE FUNCTION chat.register_device(id uuid, provider text DEFAULT NULL::text, token text DEFAULT NULL::text, name text DEFAULT NULL::text) RETURNS chat.devices
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.register_device(id, provider, token, name) AS register_device;
+END;
+
+COMMENT ON FUNCTION chat.register_device(id uuid, provider text, token text, name text) IS 'Says that the caller uses this installation of the app, and where to push: a token of apns, fcm or webpush, or nowhere. Call it at each start, with the same id. A token that somebody else had is theirs no more; of more than 20 devices the longest unseen go.';
+
 CREATE FUNCTION chat_private.remove_contact(user_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1848,6 +2217,40 @@ CREATE FUNCTION chat.return_after_ban() RETURNS SETOF uuid
 END;
 
 COMMENT ON FUNCTION chat.return_after_ban() IS 'Makes the caller a member again of the tenants whose bans of them are over, and returns these. Refused with banned while a ban lasts.';
+
+CREATE FUNCTION chat_private.revoke_device(id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_session_id uuid;
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    select d.session_id into v_session_id
+    from chat.devices as d
+    where d.user_id = v_user_id and d.id = revoke_device.id;
+    if not found then
+        perform chat_private.raise_error('device_not_found');
+    end if;
+    delete from auth.sessions as s
+    where s.id = v_session_id and s.user_id = v_user_id;
+    -- One that was registered without a session.
+    delete from chat.devices as d
+    where d.user_id = v_user_id and d.id = revoke_device.id;
+end;
+$$;
+
+CREATE FUNCTION chat.revoke_device(id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.revoke_device(id) AS revoke_device;
+END;
+
+COMMENT ON FUNCTION chat.revoke_device(id uuid) IS 'Signs one of the caller''s devices out: nothing is pushed there any more, and its session cannot be refreshed. Its access token works until it expires.';
 
 CREATE TABLE chat.scheduled_messages (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2362,6 +2765,47 @@ END;
 
 COMMENT ON FUNCTION chat.send_message(conversation_id uuid, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) IS 'Sends a message and returns it as stored. With the id of a message already sent here by the caller it returns that one and changes nothing.';
 
+CREATE FUNCTION chat_private.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) RETURNS chat.notifications
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_notification chat.notifications;
+begin
+    if not chat_private.wants_notification(send_notification.user_id, 'custom', null) then
+        return null;
+    end if;
+    insert into chat.notifications as n (user_id, type, title, body, metadata, key)
+    values (
+        send_notification.user_id,
+        'custom',
+        send_notification.title,
+        send_notification.body,
+        coalesce(send_notification.metadata, '{}'),
+        send_notification.key
+    )
+    on conflict on constraint notifications_user_id_key_key do nothing
+    returning n.* into v_notification;
+    if not found then
+        select n.* into strict v_notification
+        from chat.notifications as n
+        where n.user_id = send_notification.user_id and n.key = send_notification.key;
+        return v_notification;
+    end if;
+    perform chat_private.announce_notifications(array[v_notification]);
+    return v_notification;
+end;
+$$;
+
+CREATE FUNCTION chat.send_notification(user_id uuid, title text, body text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, key text DEFAULT NULL::text) RETURNS chat.notifications
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.send_notification(user_id, title, body, metadata, key) AS send_notification;
+END;
+
+COMMENT ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) IS 'Puts a notification of the app''s own into a user''s feed, for the service role. With a key used before for this user it returns that one. Null when the user turned type custom off.';
+
 CREATE FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2741,35 +3185,10 @@ CREATE FUNCTION chat_private.expired_unread(conversation_id uuid, user_id uuid D
     AS $$
 begin
     perform chat_private.require_participant(expired_unread.conversation_id);
-    return (
-        select count(*)
-        from chat.participants as p
-        inner join chat.messages as m on p.conversation_id = m.conversation_id
-        left join chat.participant_settings as s
-            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
-        where
-            p.conversation_id = expired_unread.conversation_id
-            and p.user_id = coalesce(expired_unread.user_id, auth.uid())
-            and m.seq > case
-                when expired_unread.user_id is null
-                    then coalesce(s.unread_from_seq - 1, p.last_read_seq)
-                else p.last_read_seq
-            end
-            and m.expires_at <= chat_private.now()
-            and m.kind <> 'system'
-            and m.sender_id is distinct from p.user_id
-            and m.deleted_at is null
-            and (
-                expired_unread.user_id is not null
-                or not exists (
-                    select
-                    from chat.hidden_messages as h
-                    where
-                        h.conversation_id = m.conversation_id
-                        and h.message_seq = m.seq
-                        and h.user_id = p.user_id
-                )
-            )
+    return chat_private.count_expired_unread(
+        expired_unread.conversation_id,
+        coalesce(expired_unread.user_id, auth.uid()),
+        by_watermark => expired_unread.user_id is not null
     );
 end;
 $$;
@@ -2972,6 +3391,70 @@ CREATE FUNCTION chat_private.private_state(conversation_id uuid) RETURNS jsonb
            WHERE ((t.conversation_id = private_state.conversation_id) AND (t.user_id = ( SELECT auth.uid() AS uid))))) AS jsonb_build_object;
 END;
 
+CREATE FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) RETURNS TABLE(tenant_id uuid, number bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO ''
+    AS $$
+begin
+    return query
+    with mine as (
+        select
+            p.tenant_id,
+            p.conversation_id,
+            p.user_id,
+            p.visible_from_seq,
+            coalesce(s.unread_from_seq - 1, p.last_read_seq) as read_to
+        from chat.participants as p
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        where
+            p.user_id = auth.uid()
+            and p.conversation_id = any (unread_mentions.conversation_ids)
+            and p.left_at is null
+    )
+
+    select
+        i.tenant_id,
+        count(*)
+    from mine as i
+    inner join chat.conversations as c
+        on i.conversation_id = c.id and i.read_to < c.last_mention_seq
+    cross join lateral (
+        select n.message_seq
+        from chat.mentions as n
+        where
+            n.user_id = i.user_id
+            and n.conversation_id = i.conversation_id
+            and n.message_seq > i.read_to
+        union
+        select n.message_seq
+        from chat.mentions as n
+        where
+            n.user_id is null
+            and n.conversation_id = i.conversation_id
+            and n.message_seq > i.read_to
+    ) as n
+    inner join chat.messages as m
+        on i.conversation_id = m.conversation_id and n.message_seq = m.seq
+    where
+        m.seq >= i.visible_from_seq
+        and m.sender_id is distinct from i.user_id
+        and m.deleted_at is null
+        and (m.expires_at is null or m.expires_at > chat_private.now())
+        and not exists (
+            select
+            from chat.hidden_messages as h
+            where
+                h.conversation_id = m.conversation_id
+                and h.message_seq = m.seq
+                and h.user_id = i.user_id
+        )
+    group by i.tenant_id;
+end;
+$$;
+
+COMMENT ON FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) IS 'How many unread messages of others in these conversations mention the caller or everybody.';
+
 CREATE TABLE chat.attachments (
     conversation_id uuid NOT NULL,
     message_seq bigint NOT NULL,
@@ -3035,6 +3518,7 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
     c.title,
     c.subject_type,
     c.subject_id,
+    c.slow_mode_seconds,
     c.participant_count,
     c.last_activity_at,
     c.last_seq,
@@ -3049,6 +3533,11 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
             WHEN (c.expires_from <= ( SELECT chat_private.now() AS now)) THEN chat_private.expired_unread(c.id)
             ELSE (0)::bigint
         END) AS unread_count,
+        CASE
+            WHEN (c.last_mention_seq > COALESCE((s.unread_from_seq - 1), p.last_read_seq)) THEN COALESCE(( SELECT n.number
+               FROM chat_private.unread_mentions(ARRAY[c.id]) n(tenant_id, number)), (0)::bigint)
+            ELSE (0)::bigint
+        END AS unread_mention_count,
     COALESCE((s.muted_until > ( SELECT chat_private.now() AS now)), false) AS is_muted,
     COALESCE(s.is_pinned, false) AS is_pinned,
     COALESCE(s.is_archived, false) AS is_archived,
@@ -3070,7 +3559,7 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
      LEFT JOIN chat.participant_settings s ON (((p.conversation_id = s.conversation_id) AND (p.user_id = s.user_id))))
   WHERE ((p.user_id = ( SELECT auth.uid() AS uid)) AND (p.left_at IS NULL));
 
-COMMENT ON VIEW chat.inbox IS 'The caller''s conversations with their counterpart, newest readable message and exact unread count. Page by (last_activity_at, conversation_id), newest first.';
+COMMENT ON VIEW chat.inbox IS 'The caller''s conversations with their counterpart, newest readable message and exact unread counts. Page by (last_activity_at, conversation_id), newest first.';
 
 CREATE TABLE chat.mentions (
     conversation_id uuid NOT NULL,
@@ -3535,6 +4024,33 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.announce_notifications(notifications chat.notifications[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    if cardinality(notifications) > 0 then
+        perform chat_private.broadcast(
+            'notification_created',
+            array(select 'user:' || n.user_id from unnest(notifications) as n order by n.id),
+            array(
+                select
+                    jsonb_build_object(
+                        'id', n.id,
+                        'type', n.type,
+                        'actor_id', n.actor_id,
+                        'conversation_id', n.conversation_id,
+                        'message_seq', n.message_seq,
+                        'created_at', n.created_at
+                    )
+                from unnest(notifications) as n
+                order by n.id
+            )
+        );
+    end if;
+end;
+$$;
+
 CREATE FUNCTION chat_private.announce_private_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3701,6 +4217,11 @@ begin
                 v_payload || jsonb_build_object(
                     'unread_count',
                     conversation.message_count - p.read_count + coalesce(s.unread_adjustment, 0)
+                    - case
+                        when conversation.expires_from <= chat_private.now()
+                            then chat_private.count_expired_unread(p.conversation_id, p.user_id)
+                        else 0
+                    end
                 )
             )
         into v_topics, v_payloads
@@ -4159,6 +4680,20 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.check_timezone() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if not exists (
+        select from pg_catalog.pg_timezone_names as z where z.name = new.timezone
+    ) then
+        perform chat_private.raise_error('unknown_timezone');
+    end if;
+    return new;
+end;
+$$;
+
 CREATE FUNCTION chat_private.check_uploads(conversation chat.conversations, paths text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4252,6 +4787,43 @@ CREATE FUNCTION chat_private.conversation_topic(conversation_id uuid, epoch inte
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
     RETURN ((('conversation:'::text || conversation_id) || ':'::text) || epoch);
+
+CREATE FUNCTION chat_private.count_expired_unread(conversation_id uuid, user_id uuid, by_watermark boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return (
+        select count(*)
+        from chat.participants as p
+        inner join chat.messages as m on p.conversation_id = m.conversation_id
+        left join chat.participant_settings as s
+            on
+                p.conversation_id = s.conversation_id
+                and p.user_id = s.user_id
+                and not count_expired_unread.by_watermark
+        where
+            p.conversation_id = count_expired_unread.conversation_id
+            and p.user_id = count_expired_unread.user_id
+            and m.seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
+            and m.expires_at <= chat_private.now()
+            and m.kind <> 'system'
+            and m.sender_id is distinct from p.user_id
+            and m.deleted_at is null
+            and (
+                count_expired_unread.by_watermark
+                or not exists (
+                    select
+                    from chat.hidden_messages as h
+                    where
+                        h.conversation_id = m.conversation_id
+                        and h.message_seq = m.seq
+                        and h.user_id = p.user_id
+                )
+            )
+    );
+end;
+$$;
 
 CREATE FUNCTION chat_private.count_gone(message chat.messages, number integer) RETURNS void
     LANGUAGE plpgsql
@@ -4347,9 +4919,17 @@ end;
 $$;
 
 CREATE FUNCTION chat_private.decode_search_hit(parts text[]) RETURNS chat_private.search_hit
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO ''
-    RETURN ROW(('1970-01-01 00:00:00+00'::timestamp with time zone + ((((parts)[1])::bigint)::double precision * '00:00:00.000001'::interval)), ((parts)[2])::uuid, ((parts)[3])::bigint)::chat_private.search_hit;
+    AS $$
+begin
+    return row(
+        timestamptz '1970-01-01 00:00:00+00' + parts[1]::bigint * interval '1 microsecond',
+        parts[2]::uuid,
+        parts[3]::bigint
+    )::chat_private.search_hit;
+end;
+$$;
 
 CREATE FUNCTION chat_private.decode_sync_cursor(cursor text) RETURNS SETOF chat_private.sync_position
     LANGUAGE plpgsql STABLE ROWS 500
@@ -4407,6 +4987,44 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.drop_notification_of_mention() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    delete from chat.notifications as n
+    where
+        n.conversation_id = old.conversation_id
+        and n.message_seq = old.message_seq
+        and n.user_id = old.user_id
+        and n.type = 'mention';
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.drop_notification_of_reaction() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    delete from chat.notifications as n
+    where
+        n.conversation_id = old.conversation_id
+        and n.message_seq = old.message_seq
+        and n.type = 'reaction'
+        and n.actor_id = old.user_id
+        and not exists (
+            select
+            from chat.reactions as r
+            where
+                r.conversation_id = old.conversation_id
+                and r.message_seq = old.message_seq
+                and r.user_id = old.user_id
+        );
+    return null;
+end;
+$$;
+
 CREATE FUNCTION chat_private.drop_tenant_contacts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -4422,9 +5040,15 @@ end;
 $$;
 
 CREATE FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
-    RETURN concat_ws('~'::text, ((EXTRACT(epoch FROM (hit).created_at) * (1000000)::numeric))::bigint, (hit).conversation_id, (hit).seq);
+    AS $$
+begin
+    return concat_ws(
+        '~', (extract(epoch from hit.created_at) * 1000000)::bigint, hit.conversation_id, hit.seq
+    );
+end;
+$$;
 
 CREATE FUNCTION chat_private.find_messages(words tsquery, conversation_ids uuid[], visible_from_seqs bigint[], readable bigint, newest timestamp with time zone, sender_id uuid, sent_after timestamp with time zone, before chat_private.search_hit, wanted integer) RETURNS chat_private.search_hit[]
     LANGUAGE plpgsql STABLE
@@ -4479,21 +5103,15 @@ begin
             end if;
         end if;
 
-        v_level := v_step / 2;
-        if v_level < 6 then
-            v_bottom := (
-                v_top >> (4 * v_level + 2)
-            ) - case v_step % 2 when 0 then 0 else 3 end;
-            v_query := v_words && chat_private.search_any(
-                array(
-                    select v_level || to_hex(s.number)
-                    from generate_series(v_bottom, v_top >> (4 * v_level + 2)) as s (number)
-                )
-            );
-            v_from := to_timestamp(v_bottom << (4 * v_level + 2));
-        else
+        v_level := v_step / 3;
+        if v_level = 4 or (v_is_narrow and readable <= 5000) then
             v_query := v_words;
             v_from := '-infinity';
+        else
+            -- 1, 4 and 16 marks of each level.
+            v_bottom := (v_top >> (6 * v_level + 2)) + 1 - (1 << (2 * (v_step % 3)));
+            v_from := to_timestamp(v_bottom << (6 * v_level + 2));
+            v_query := v_words && chat_private.search_span(v_level, v_bottom, v_top);
         end if;
         select
             count(*),
@@ -4536,10 +5154,11 @@ begin
             return v_hits[:wanted];
         end if;
         v_seen_before := v_seen_before + v_seen;
-        v_top := (v_bottom << (4 * v_level + 2)) - 1;
+        v_top := (v_bottom << (6 * v_level + 2)) - 1;
         -- Nothing is between: times have microseconds.
         v_until := v_from - interval '1 microsecond';
-        v_step := v_step + case v_seen when 0 then 2 else 1 end;
+        -- After nothing, the next level.
+        v_step := v_step + case v_seen when 0 then 3 - v_step % 3 else 1 end;
     end loop;
 end;
 $$;
@@ -4627,6 +5246,56 @@ CREATE FUNCTION chat_private.is_poll_closed(poll chat.messages) RETURNS boolean
 begin
     return poll.metadata ? 'closed_at'
         or coalesce((poll.metadata ->> 'closes_at')::timestamptz <= chat_private.now(), false);
+end;
+$$;
+
+CREATE TABLE chat.notification_preferences (
+    user_id uuid DEFAULT auth.uid() NOT NULL,
+    types_off chat.notification_type[] DEFAULT '{}'::chat.notification_type[] NOT NULL,
+    push text DEFAULT 'all'::text NOT NULL,
+    quiet_from time without time zone,
+    quiet_until time without time zone,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    updated_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    CONSTRAINT notification_preferences_push_check CHECK ((push = ANY (ARRAY['all'::text, 'mentions'::text, 'none'::text]))),
+    CONSTRAINT notification_preferences_quiet_check CHECK ((((quiet_from IS NULL) = (quiet_until IS NULL)) AND (quiet_from <> quiet_until))),
+    CONSTRAINT notification_preferences_types_off_check CHECK (((cardinality(types_off) <= 100) AND (array_position(types_off, NULL::chat.notification_type) IS NULL)))
+);
+
+COMMENT ON TABLE chat.notification_preferences IS 'What a user wants to be told, and when not. No row means the defaults. A conversation is muted in chat.participant_settings: nothing in it notifies.';
+
+COMMENT ON COLUMN chat.notification_preferences.types_off IS 'Of these types nothing is written.';
+
+COMMENT ON COLUMN chat.notification_preferences.push IS 'What goes to devices: all; mentions, which is messages to them (direct ones and replies too); or none.';
+
+COMMENT ON COLUMN chat.notification_preferences.quiet_from IS 'From this time of day until quiet_until, in the user''s time zone and over midnight if that is earlier, nothing goes to devices; the feed goes on.';
+
+CREATE FUNCTION chat_private.is_quiet(preferences chat.notification_preferences, at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_date date;
+    -- Until a time that is earlier in the day means the next day's.
+    v_days constant integer := (preferences.quiet_until <= preferences.quiet_from)::integer;
+begin
+    if preferences.quiet_from is null then
+        return false;
+    end if;
+    v_date := (is_quiet.at at time zone preferences.timezone)::date;
+    return exists (
+        select
+        from unnest(array[v_date - 1, v_date]) as n (night)
+        where
+            is_quiet.at >= (n.night + preferences.quiet_from) at time zone preferences.timezone
+            and is_quiet.at
+            < (n.night + v_days + preferences.quiet_until) at time zone preferences.timezone
+    );
+exception
+    -- A time zone that this server does not know any more: one user's, and no reason to tell
+    -- nobody.
+    when invalid_parameter_value then
+        return false;
 end;
 $$;
 
@@ -4783,6 +5452,25 @@ begin
         perform chat_private.raise_error('banned');
     end if;
     return new;
+end;
+$$;
+
+CREATE FUNCTION chat_private.keep_last_mention() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    update chat.conversations as c
+    set last_mention_seq = n.seq
+    from (
+        select
+            m.conversation_id,
+            max(m.message_seq) as seq
+        from new_mentions as m
+        group by m.conversation_id
+    ) as n
+    where c.id = n.conversation_id and c.last_mention_seq < n.seq;
+    return null;
 end;
 $$;
 
@@ -5091,7 +5779,7 @@ begin
         update chat.participant_settings as s
         set unread_from_seq = case
             when s.unread_from_seq > v_read_to then s.unread_from_seq
-            when v_read_to < v_read_seq then v_read_to + 1
+            when s.unread_from_seq is not null and v_read_to < v_read_seq then v_read_to + 1
         end
         where
             s.conversation_id = v_conversation.id
@@ -5147,6 +5835,186 @@ begin
     where c.id = next_rev.conversation_id
     returning c.* into v_conversation;
     return v_conversation;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify(user_ids uuid[], type chat.notification_type, actor_id uuid, conversation_id uuid, message_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_created chat.notifications [];
+begin
+    with created as (
+        insert into chat.notifications as n (
+            user_id, type, actor_id, conversation_id, message_seq
+        )
+        select
+            u.id,
+            notify.type,
+            notify.actor_id,
+            notify.conversation_id,
+            notify.message_seq
+        from (select distinct i.id from unnest(notify.user_ids) as i (id)) as u
+        where
+            u.id <> coalesce(notify.actor_id, '00000000-0000-0000-0000-000000000000')
+            and (
+                notify.conversation_id is null
+                or exists (
+                    select
+                    from chat.participants as p
+                    where
+                        p.conversation_id = notify.conversation_id
+                        and p.user_id = u.id
+                        and p.left_at is null
+                        and (notify.message_seq >= p.visible_from_seq) is not false
+                )
+            )
+            and chat_private.wants_notification(u.id, notify.type, notify.conversation_id)
+            and not chat_private.is_blocked_between(u.id, notify.actor_id)
+        order by u.id
+        on conflict on constraint notifications_message_seq_user_id_key do nothing
+        returning n.*
+    )
+
+    select array_agg(c) into v_created
+    from created as c;
+    perform chat_private.announce_notifications(v_created);
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_closed_report() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_notification chat.notifications;
+begin
+    if chat_private.wants_notification(new.reporter_id, 'report_closed', null) then
+        insert into chat.notifications as n (user_id, type, metadata)
+        values (new.reporter_id, 'report_closed', jsonb_build_object('report_id', new.id))
+        returning n.* into v_notification;
+        perform chat_private.announce_notifications(array[v_notification]);
+    end if;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_contact() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if tg_op <> 'INSERT' then
+        delete from chat.notifications as n
+        where
+            n.type in ('contact_request', 'contact_accepted')
+            and (
+                (n.user_id = old.user_low_id and n.actor_id = old.user_high_id)
+                or (n.user_id = old.user_high_id and n.actor_id = old.user_low_id)
+            );
+    end if;
+    if tg_op = 'INSERT' then
+        perform chat_private.notify(
+            array[new.user_low_id, new.user_high_id],
+            'contact_request',
+            new.requested_by,
+            null,
+            null
+        );
+    elsif tg_op = 'UPDATE' then
+        perform chat_private.notify(
+            array[new.requested_by],
+            'contact_accepted',
+            case
+                when new.requested_by = new.user_low_id then new.user_high_id
+                else new.user_low_id
+            end,
+            null,
+            null
+        );
+    end if;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_joining() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.tell_joined(n.conversation_id, array_agg(n.user_id))
+    from new_participants as n
+    where n.left_at is null
+    group by n.conversation_id;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_mentions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.notify(
+        array_agg(n.user_id), 'mention', m.sender_id, m.conversation_id, m.seq
+    )
+    from new_mentions as n
+    inner join chat.messages as m
+        on n.conversation_id = m.conversation_id and n.message_seq = m.seq
+    where n.user_id is not null
+    group by m.conversation_id, m.seq;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_reaction() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.notify(
+        array[m.sender_id], 'reaction', new.user_id, m.conversation_id, m.seq
+    )
+    from chat.messages as m
+    where
+        m.conversation_id = new.conversation_id
+        and m.seq = new.message_seq
+        and m.sender_id is not null;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_reply() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.notify(
+        array(
+            select m.sender_id
+            from chat.messages as m
+            where
+                m.conversation_id = new.conversation_id
+                and m.seq in (new.reply_to_seq, new.thread_root_seq)
+                and m.sender_id is not null
+        ),
+        'reply',
+        new.sender_id,
+        new.conversation_id,
+        new.seq
+    );
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_return() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.tell_joined(new.conversation_id, array[new.user_id]);
+    return null;
 end;
 $$;
 
@@ -5358,6 +6226,34 @@ $$;
 
 COMMENT ON FUNCTION chat_private.raise_error(code text) IS 'Raises the documented error of this code: SQLSTATE, message, the code as detail, hint.';
 
+CREATE FUNCTION chat_private.read_conversation_notifications() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.read_notifications(
+        new.user_id,
+        array(
+            select n.id
+            from chat.notifications as n
+            where
+                n.conversation_id = new.conversation_id
+                and n.user_id = new.user_id
+                and n.read_at is null
+                and (
+                    n.type = 'added_to_conversation'
+                    -- A reaction is news of a message that its author has read long ago.
+                    or (n.type <> 'reaction' and n.message_seq <= new.last_read_seq)
+                )
+        ),
+        jsonb_build_object(
+            'conversation_id', new.conversation_id, 'up_to_seq', new.last_read_seq
+        )
+    );
+    return null;
+end;
+$$;
+
 CREATE FUNCTION chat_private.read_count_at(conversation chat.conversations, user_id uuid, last_read_seq bigint) RETURNS bigint
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -5376,6 +6272,70 @@ begin
             and m.sender_id is distinct from read_count_at.user_id
             and m.deleted_at is null
     );
+end;
+$$;
+
+CREATE FUNCTION chat_private.read_notifications(user_id uuid, ids bigint[], which jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_count bigint;
+begin
+    update chat.notifications as n
+    set read_at = chat_private.now()
+    where n.id = any (
+        array(
+            select u.id
+            from chat.notifications as u
+            where
+                u.user_id = read_notifications.user_id
+                and u.id = any (read_notifications.ids)
+                and u.read_at is null
+            order by u.id
+            for no key update
+        )
+    );
+    get diagnostics v_count = row_count;
+    if v_count = 0 then
+        return 0;
+    end if;
+    perform chat_private.broadcast(
+        'notifications_read',
+        array['user:' || read_notifications.user_id],
+        array[read_notifications.which]
+    );
+    return v_count;
+end;
+$$;
+
+CREATE FUNCTION chat_private.read_thread_notifications() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.read_notifications(
+        new.user_id,
+        array(
+            select n.id
+            from chat.notifications as n
+            inner join chat.messages as m
+                on n.conversation_id = m.conversation_id and n.message_seq = m.seq
+            where
+                n.conversation_id = new.conversation_id
+                and n.user_id = new.user_id
+                and n.read_at is null
+                and n.type <> 'reaction'
+                and m.thread_root_seq = new.thread_root_seq
+                and m.seq <= new.last_read_seq
+        ),
+        jsonb_build_object(
+            'conversation_id', new.conversation_id,
+            'thread_root_seq', new.thread_root_seq,
+            'up_to_seq', new.last_read_seq
+        )
+    );
+    return null;
 end;
 $$;
 
@@ -5906,9 +6866,37 @@ end;
 $$;
 
 CREATE FUNCTION chat_private.search_any(marks text[]) RETURNS tsquery
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
-    RETURN ((SELECT string_agg(quote_literal((' '::text || m.mark)), ' | '::text) AS string_agg FROM unnest(search_any.marks) m(mark)))::tsquery;
+    AS $$
+begin
+    return ''' ' || array_to_string(marks, ''' | '' ') || '''';
+end;
+$$;
+
+CREATE FUNCTION chat_private.search_span(level integer, bottom bigint, top bigint) RETURNS tsquery
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+declare
+    v_shift constant integer := 6 * search_span.level + 2;
+    v_span constant tsquery := chat_private.search_any(
+        array(
+            select
+                search_span.level
+                || to_hex(case when search_span.level < 2 then s.number & 16383 else s.number end)
+            from generate_series(search_span.bottom, search_span.top >> v_shift) as s (number)
+        )
+    );
+begin
+    if search_span.level >= 2 then
+        return v_span;
+    end if;
+    return v_span && chat_private.search_span(
+        search_span.level + 2, (search_span.bottom << v_shift) >> (v_shift + 12), search_span.top
+    );
+end;
+$$;
 
 CREATE FUNCTION chat_private.search_vector(kind chat.message_kind, body text, metadata jsonb, language text, conversation_id uuid, created_at timestamp with time zone) RETURNS tsvector
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -5927,12 +6915,10 @@ begin
         array[
             ' ' || v_language,
             ' ' || search_vector.conversation_id,
-            ' 0' || to_hex(v_seconds >> 2),
-            ' 1' || to_hex(v_seconds >> 6),
-            ' 2' || to_hex(v_seconds >> 10),
-            ' 3' || to_hex(v_seconds >> 14),
-            ' 4' || to_hex(v_seconds >> 18),
-            ' 5' || to_hex(v_seconds >> 22)
+            ' 0' || to_hex((v_seconds >> 2) & 16383),
+            ' 1' || to_hex((v_seconds >> 8) & 16383),
+            ' 2' || to_hex(v_seconds >> 14),
+            ' 3' || to_hex(v_seconds >> 20)
         ]
     );
 end;
@@ -6219,6 +7205,32 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.tell_joined(conversation_id uuid, user_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_conversation chat.conversations;
+begin
+    select c.* into v_conversation
+    from chat.conversations as c
+    where c.id = tell_joined.conversation_id;
+    if v_conversation.kind = 'direct' or cardinality(tell_joined.user_ids)
+        > (chat_private.settings_for(v_conversation.tenant_id)).fan_out_limit
+    then
+        return;
+    end if;
+    delete from chat.notifications as n
+    where
+        n.conversation_id = v_conversation.id
+        and n.user_id = any (tell_joined.user_ids)
+        and n.type = 'added_to_conversation';
+    perform chat_private.notify(
+        tell_joined.user_ids, 'added_to_conversation', auth.uid(), v_conversation.id, null
+    );
+end;
+$$;
+
 CREATE FUNCTION chat_private.tenant_ids_for_admin() RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 PARALLEL SAFE
     SET search_path TO ''
@@ -6327,57 +7339,6 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) RETURNS bigint
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-    v_user_id constant uuid := auth.uid();
-begin
-    return (
-        select count(*)
-        from (
-            select n.message_seq
-            from chat.mentions as n
-            where
-                n.user_id = v_user_id
-                and n.conversation_id = unread_mentions.conversation_id
-                and n.message_seq > unread_mentions.last_read_seq
-            union
-            select n.message_seq
-            from chat.mentions as n
-            where
-                n.user_id is null
-                and n.conversation_id = unread_mentions.conversation_id
-                and n.message_seq > unread_mentions.last_read_seq
-        ) as s
-        inner join chat.messages as m
-            on m.conversation_id = unread_mentions.conversation_id and s.message_seq = m.seq
-        where
-            m.sender_id is distinct from v_user_id
-            and chat_private.can_read_message(m.conversation_id, m.seq)
-    );
-end;
-$$;
-
-COMMENT ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) IS 'How many messages of others, readable and after this one, mention the caller or everybody.';
-
-CREATE FUNCTION chat_private.user_ids_blocked_with() RETURNS SETOF uuid
-    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 5 PARALLEL SAFE
-    SET search_path TO ''
-    AS $$
-begin
-    return query
-    select k.blocked_id
-    from chat.blocks as k
-    where k.blocker_id = auth.uid()
-    union
-    select k.blocker_id
-    from chat.blocks as k
-    where k.blocked_id = auth.uid();
-end;
-$$;
-
 CREATE FUNCTION chat_private.verify_audit_log(tenant_id uuid) RETURNS TABLE(entries bigint, broken_seq bigint, problem text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -6415,6 +7376,29 @@ begin
         problem := 'missing at the end';
     end if;
     return next;
+end;
+$$;
+
+CREATE FUNCTION chat_private.wants_notification(user_id uuid, type chat.notification_type, conversation_id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return not exists (
+        select
+        from chat.notification_preferences as f
+        where
+            f.user_id = wants_notification.user_id
+            and wants_notification.type = any (f.types_off)
+    )
+    and not exists (
+        select
+        from chat.participant_settings as s
+        where
+            s.conversation_id = wants_notification.conversation_id
+            and s.user_id = wants_notification.user_id
+            and s.muted_until > chat_private.now()
+    );
 end;
 $$;
 
@@ -6468,6 +7452,41 @@ CREATE TABLE chat.message_revisions (
 );
 
 COMMENT ON TABLE chat.message_revisions IS 'Every earlier text of an edited message, for those whom the tenant''s settings let see it.';
+
+CREATE VIEW chat.notification_feed WITH (security_invoker='true') AS
+ SELECT id,
+    type,
+    actor_id,
+    conversation_id,
+    message_seq,
+    COALESCE(title, ( SELECT COALESCE(p.display_name, p.username) AS "coalesce"
+           FROM chat.profiles p
+          WHERE (p.id = n.actor_id))) AS title,
+        CASE type
+            WHEN 'custom'::chat.notification_type THEN body
+            WHEN 'added_to_conversation'::chat.notification_type THEN ( SELECT c.title
+               FROM chat.conversations c
+              WHERE (c.id = n.conversation_id))
+            ELSE ( SELECT "left"(m.body, 200) AS "left"
+               FROM chat.messages m
+              WHERE ((m.conversation_id = n.conversation_id) AND (m.seq = n.message_seq)))
+        END AS body,
+    metadata,
+    created_at,
+    read_at
+   FROM chat.notifications n
+  WHERE (user_id = ( SELECT auth.uid() AS uid));
+
+COMMENT ON VIEW chat.notification_feed IS 'The caller''s notifications with what to show: who, and the message as it is now. Page by id, newest first.';
+
+ALTER TABLE chat.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME chat.notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE chat.poll_votes (
     conversation_id uuid NOT NULL,
@@ -6571,11 +7590,13 @@ CREATE VIEW chat.unread_totals WITH (security_invoker='true') AS
  SELECT tenant_id,
     count(*) FILTER (WHERE (unread_count > 0)) AS conversation_count,
     (sum(unread_count))::bigint AS unread_count,
-    (COALESCE(sum(unread_count) FILTER (WHERE (NOT is_muted)), (0)::numeric))::bigint AS unmuted_unread_count
+    (COALESCE(sum(unread_count) FILTER (WHERE (NOT is_muted)), (0)::numeric))::bigint AS unmuted_unread_count,
+    COALESCE(( SELECT n.number
+           FROM chat_private.unread_mentions(array_agg(i.conversation_id) FILTER (WHERE (i.unread_count > 0))) n(tenant_id, number)), (0)::bigint) AS unread_mention_count
    FROM chat.inbox i
   GROUP BY tenant_id;
 
-COMMENT ON VIEW chat.unread_totals IS 'The caller''s unread messages in total, a row for each tenant; exact.';
+COMMENT ON VIEW chat.unread_totals IS 'The caller''s unread messages and mentions in total, a row for each tenant; exact.';
 
 CREATE TABLE chat_private.audit_heads (
     tenant_id uuid NOT NULL,
@@ -6616,6 +7637,21 @@ CREATE TABLE chat_private.orphaned_objects (
 COMMENT ON TABLE chat_private.orphaned_objects IS 'Files to remove from bucket chat-attachments. Nobody can read them meanwhile.';
 
 COMMENT ON COLUMN chat_private.orphaned_objects.is_restorable IS 'The message is a tombstone that can still be restored: remove once it no longer can.';
+
+CREATE TABLE chat_private.push_tokens (
+    user_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    provider text NOT NULL,
+    token text NOT NULL,
+    CONSTRAINT push_tokens_provider_check CHECK ((provider = ANY (ARRAY['apns'::text, 'fcm'::text, 'webpush'::text]))),
+    CONSTRAINT push_tokens_token_check CHECK ((((octet_length(token) >= 1) AND (octet_length(token) <= 2000)) AND
+CASE
+    WHEN (provider = 'webpush'::text) THEN COALESCE((((token)::jsonb ->> 'endpoint'::text) ~ '^https://'::text), false)
+    ELSE true
+END))
+);
+
+COMMENT ON TABLE chat_private.push_tokens IS 'What a push service calls an installation; that of one user at a time.';
 
 CREATE TABLE chat_private.send_windows (
     tenant_id uuid NOT NULL,
@@ -6663,6 +7699,9 @@ ALTER TABLE ONLY chat.conversations
 ALTER TABLE ONLY chat.conversations
     ADD CONSTRAINT conversations_tenant_id_id_key UNIQUE (tenant_id, id);
 
+ALTER TABLE ONLY chat.devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, id);
+
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_conversation_id_user_id_thread_root_seq_key UNIQUE NULLS NOT DISTINCT (conversation_id, user_id, thread_root_seq);
 
@@ -6680,6 +7719,18 @@ ALTER TABLE ONLY chat.messages
 
 ALTER TABLE ONLY chat.messages
     ADD CONSTRAINT messages_pkey PRIMARY KEY (conversation_id, seq);
+
+ALTER TABLE ONLY chat.notification_preferences
+    ADD CONSTRAINT notification_preferences_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_message_seq_user_id_key UNIQUE (conversation_id, message_seq, user_id);
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_user_id_key_key UNIQUE (user_id, key);
 
 ALTER TABLE ONLY chat.participant_settings
     ADD CONSTRAINT participant_settings_pkey PRIMARY KEY (conversation_id, user_id);
@@ -6750,6 +7801,12 @@ ALTER TABLE ONLY chat_private.errors
 ALTER TABLE ONLY chat_private.orphaned_objects
     ADD CONSTRAINT orphaned_objects_pkey PRIMARY KEY (path);
 
+ALTER TABLE ONLY chat_private.push_tokens
+    ADD CONSTRAINT push_tokens_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY chat_private.push_tokens
+    ADD CONSTRAINT push_tokens_token_key UNIQUE (token);
+
 ALTER TABLE ONLY chat_private.send_windows
     ADD CONSTRAINT send_windows_pkey PRIMARY KEY (tenant_id, user_id);
 
@@ -6778,6 +7835,8 @@ CREATE INDEX conversations_user_high_id_idx ON chat.conversations USING btree (t
 
 CREATE INDEX conversations_user_low_id_idx ON chat.conversations USING btree (tenant_id, user_low_id) WHERE (user_low_id IS NOT NULL);
 
+CREATE INDEX devices_session_id_idx ON chat.devices USING btree (session_id) WHERE (session_id IS NOT NULL);
+
 CREATE INDEX drafts_conversation_id_reply_to_seq_idx ON chat.drafts USING btree (conversation_id, reply_to_seq);
 
 CREATE INDEX drafts_conversation_id_thread_root_seq_idx ON chat.drafts USING btree (conversation_id, thread_root_seq);
@@ -6799,6 +7858,14 @@ CREATE INDEX messages_search_idx ON chat.messages USING gin (chat_private.search
 CREATE INDEX messages_sender_id_idx ON chat.messages USING btree (conversation_id, sender_id);
 
 CREATE INDEX messages_thread_root_seq_idx ON chat.messages USING btree (conversation_id, thread_root_seq, seq) WHERE (thread_root_seq IS NOT NULL);
+
+CREATE INDEX notifications_actor_id_idx ON chat.notifications USING btree (actor_id, user_id);
+
+CREATE INDEX notifications_conversation_id_user_id_idx ON chat.notifications USING btree (conversation_id, user_id, message_seq);
+
+CREATE INDEX notifications_unread_idx ON chat.notifications USING btree (user_id, id) WHERE (read_at IS NULL);
+
+CREATE INDEX notifications_user_id_id_idx ON chat.notifications USING btree (user_id, id);
 
 CREATE INDEX participant_settings_user_id_idx ON chat.participant_settings USING btree (user_id);
 
@@ -6858,11 +7925,21 @@ CREATE TRIGGER blocks_apply_block AFTER INSERT ON chat.blocks FOR EACH ROW EXECU
 
 CREATE TRIGGER blocks_lift_block AFTER DELETE ON chat.blocks FOR EACH ROW EXECUTE FUNCTION chat_private.lift_block();
 
+CREATE TRIGGER contacts_notify_of_accepted_contact AFTER UPDATE OF state ON chat.contacts FOR EACH ROW WHEN (((old.state = 'pending'::chat.contact_state) AND (new.state = 'accepted'::chat.contact_state))) EXECUTE FUNCTION chat_private.notify_of_contact();
+
+CREATE TRIGGER contacts_notify_of_contact AFTER INSERT OR DELETE ON chat.contacts FOR EACH ROW EXECUTE FUNCTION chat_private.notify_of_contact();
+
 CREATE TRIGGER conversations_record_slow_mode AFTER UPDATE OF slow_mode_seconds ON chat.conversations FOR EACH ROW WHEN ((old.slow_mode_seconds <> new.slow_mode_seconds)) EXECUTE FUNCTION chat_private.record_slow_mode();
 
 CREATE TRIGGER drafts_count_private_row AFTER INSERT OR DELETE OR UPDATE ON chat.drafts FOR EACH ROW WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION chat_private.count_private_row();
 
 CREATE TRIGGER drafts_set_updated_at BEFORE UPDATE ON chat.drafts FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
+
+CREATE TRIGGER mentions_drop_notification_of_mention AFTER DELETE ON chat.mentions FOR EACH ROW EXECUTE FUNCTION chat_private.drop_notification_of_mention();
+
+CREATE TRIGGER mentions_keep_last_mention AFTER INSERT ON chat.mentions REFERENCING NEW TABLE AS new_mentions FOR EACH STATEMENT EXECUTE FUNCTION chat_private.keep_last_mention();
+
+CREATE TRIGGER mentions_notify_of_mentions AFTER INSERT ON chat.mentions REFERENCING NEW TABLE AS new_mentions FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_mentions();
 
 CREATE TRIGGER messages_broadcast_message AFTER INSERT ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.broadcast_message();
 
@@ -6871,6 +7948,8 @@ CREATE TRIGGER messages_follow_written_thread AFTER INSERT ON chat.messages FOR 
 CREATE TRIGGER messages_keep_message_identity BEFORE UPDATE ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.keep_message_identity();
 
 CREATE TRIGGER messages_keep_poll BEFORE UPDATE OF kind, metadata ON chat.messages FOR EACH ROW WHEN (((old.kind = 'poll'::chat.message_kind) AND (old.deleted_at IS NULL) AND (new.deleted_at IS NULL) AND ((new.kind IS DISTINCT FROM old.kind) OR (new.metadata IS DISTINCT FROM old.metadata)))) EXECUTE FUNCTION chat_private.keep_poll();
+
+CREATE TRIGGER messages_notify_of_reply AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((new.reply_to_seq IS NOT NULL) OR (new.thread_root_seq IS NOT NULL))) EXECUTE FUNCTION chat_private.notify_of_reply();
 
 CREATE TRIGGER messages_number_message BEFORE INSERT ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.number_message();
 
@@ -6882,6 +7961,10 @@ CREATE TRIGGER messages_reset_mention_all AFTER UPDATE OF metadata ON chat.messa
 
 CREATE TRIGGER messages_set_mention_all AFTER INSERT ON chat.messages FOR EACH ROW WHEN ((new.metadata ? 'mention_all'::text)) EXECUTE FUNCTION chat_private.set_mention_all();
 
+CREATE TRIGGER notification_preferences_check_timezone BEFORE INSERT OR UPDATE OF timezone ON chat.notification_preferences FOR EACH ROW EXECUTE FUNCTION chat_private.check_timezone();
+
+CREATE TRIGGER notification_preferences_set_updated_at BEFORE UPDATE ON chat.notification_preferences FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
+
 CREATE TRIGGER participant_settings_announce_private_change AFTER INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW EXECUTE FUNCTION chat_private.announce_private_change();
 
 CREATE TRIGGER participant_settings_count_private_change BEFORE INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW EXECUTE FUNCTION chat_private.count_private_change();
@@ -6892,6 +7975,12 @@ CREATE TRIGGER participants_announce_joined AFTER INSERT ON chat.participants RE
 
 CREATE TRIGGER participants_announce_membership AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.announce_membership();
 
+CREATE TRIGGER participants_notify_of_joining AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_joining();
+
+CREATE TRIGGER participants_notify_of_return AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NOT NULL) AND (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.notify_of_return();
+
+CREATE TRIGGER participants_read_conversation_notifications AFTER UPDATE OF last_read_seq ON chat.participants FOR EACH ROW WHEN (((new.last_read_seq > old.last_read_seq) AND (old.left_at IS NULL))) EXECUTE FUNCTION chat_private.read_conversation_notifications();
+
 CREATE TRIGGER participants_record_added AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.record_participants();
 
 CREATE TRIGGER participants_record_change AFTER UPDATE OF left_at, role, silenced_until ON chat.participants FOR EACH ROW WHEN ((((old.left_at IS NULL) <> (new.left_at IS NULL)) OR (old.role <> new.role) OR (old.silenced_until IS DISTINCT FROM new.silenced_until))) EXECUTE FUNCTION chat_private.record_participant_change();
@@ -6901,6 +7990,12 @@ CREATE TRIGGER participants_require_tenant_membership BEFORE INSERT OR UPDATE OF
 CREATE TRIGGER profiles_lock_conversations_left BEFORE DELETE ON chat.profiles FOR EACH ROW EXECUTE FUNCTION chat_private.lock_conversations_left();
 
 CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON chat.profiles FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
+
+CREATE TRIGGER reactions_drop_notification_of_reaction AFTER DELETE ON chat.reactions FOR EACH ROW EXECUTE FUNCTION chat_private.drop_notification_of_reaction();
+
+CREATE TRIGGER reactions_notify_of_reaction AFTER INSERT ON chat.reactions FOR EACH ROW EXECUTE FUNCTION chat_private.notify_of_reaction();
+
+CREATE TRIGGER reports_notify_of_closed_report AFTER UPDATE OF state ON chat.reports FOR EACH ROW WHEN (((old.state = 'open'::chat.report_state) AND (new.state <> 'open'::chat.report_state) AND (new.reporter_id IS NOT NULL))) EXECUTE FUNCTION chat_private.notify_of_closed_report();
 
 CREATE TRIGGER reports_record_report AFTER UPDATE OF state ON chat.reports FOR EACH ROW WHEN ((old.state <> new.state)) EXECUTE FUNCTION chat_private.record_report();
 
@@ -6931,6 +8026,8 @@ CREATE TRIGGER tenant_members_record_deleted AFTER DELETE ON chat.tenant_members
 CREATE TRIGGER tenants_create_settings AFTER INSERT ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.create_settings();
 
 CREATE TRIGGER tenants_record_tenant AFTER INSERT OR UPDATE ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.record_tenant();
+
+CREATE TRIGGER thread_reads_read_thread_notifications AFTER INSERT OR UPDATE OF last_read_seq ON chat.thread_reads FOR EACH ROW EXECUTE FUNCTION chat_private.read_thread_notifications();
 
 CREATE TRIGGER tiers_record_tier AFTER INSERT OR DELETE OR UPDATE ON chat.tiers FOR EACH ROW EXECUTE FUNCTION chat_private.record_tier();
 
@@ -6985,6 +8082,12 @@ ALTER TABLE ONLY chat.conversations
 ALTER TABLE ONLY chat.conversations
     ADD CONSTRAINT conversations_user_low_id_fkey FOREIGN KEY (tenant_id, user_low_id) REFERENCES chat.tenant_members(tenant_id, user_id) ON DELETE SET NULL (user_low_id);
 
+ALTER TABLE ONLY chat.devices
+    ADD CONSTRAINT devices_session_id_fkey FOREIGN KEY (session_id) REFERENCES auth.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.devices
+    ADD CONSTRAINT devices_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_reply_to_seq_fkey FOREIGN KEY (conversation_id, reply_to_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE SET NULL (reply_to_seq);
 
@@ -7020,6 +8123,21 @@ ALTER TABLE ONLY chat.messages
 
 ALTER TABLE ONLY chat.messages
     ADD CONSTRAINT messages_thread_root_seq_fkey FOREIGN KEY (conversation_id, thread_root_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE SET NULL (thread_root_seq);
+
+ALTER TABLE ONLY chat.notification_preferences
+    ADD CONSTRAINT notification_preferences_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_actor_id_fkey FOREIGN KEY (actor_id) REFERENCES chat.profiles(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_user_id_participants_fkey FOREIGN KEY (conversation_id, user_id) REFERENCES chat.participants(conversation_id, user_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY chat.participant_settings
     ADD CONSTRAINT participant_settings_conversation_id_user_id_fkey FOREIGN KEY (conversation_id, user_id) REFERENCES chat.participants(conversation_id, user_id) ON DELETE CASCADE;
@@ -7102,6 +8220,9 @@ ALTER TABLE ONLY chat.thread_reads
 ALTER TABLE ONLY chat_private.deleted_messages
     ADD CONSTRAINT deleted_messages_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
 
+ALTER TABLE ONLY chat_private.push_tokens
+    ADD CONSTRAINT push_tokens_device_id_fkey FOREIGN KEY (user_id, device_id) REFERENCES chat.devices(user_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat_private.send_windows
     ADD CONSTRAINT send_windows_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES chat.tenant_members(tenant_id, user_id) ON DELETE CASCADE;
 
@@ -7122,6 +8243,8 @@ ALTER TABLE chat.blocks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chat.contacts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.conversations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat.devices ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.drafts ENABLE ROW LEVEL SECURITY;
 
@@ -7146,6 +8269,10 @@ CREATE POLICY "moderators can read the bans of their tenants" ON chat.bans FOR S
 CREATE POLICY "moderators can read what was reported" ON chat.report_evidence FOR SELECT TO authenticated USING (((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_moderator() AS tenant_ids_for_moderator))) AND (EXISTS ( SELECT
    FROM chat.reports r
   WHERE (r.id = report_evidence.report_id)))));
+
+ALTER TABLE chat.notification_preferences ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat.notifications ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.participant_settings ENABLE ROW LEVEL SECURITY;
 
@@ -7236,17 +8363,31 @@ ALTER TABLE chat.tiers ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "users can block others" ON chat.blocks FOR INSERT TO authenticated WITH CHECK ((blocker_id = ( SELECT auth.uid() AS uid)));
 
+CREATE POLICY "users can change their notification preferences" ON chat.notification_preferences FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "users can change their own profile" ON chat.profiles FOR UPDATE TO authenticated USING ((id = ( SELECT auth.uid() AS uid))) WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can change what they saved" ON chat.saved_messages FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (EXISTS ( SELECT
    FROM chat.messages m
   WHERE ((m.conversation_id = saved_messages.conversation_id) AND (m.seq = saved_messages.message_seq) AND (m.deleted_at IS NULL))))));
 
+CREATE POLICY "users can drop their devices" ON chat.devices FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "users can drop their notification preferences" ON chat.notification_preferences FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "users can drop their notifications" ON chat.notifications FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "users can drop their own drafts" ON chat.drafts FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can drop what they saved" ON chat.saved_messages FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE POLICY "users can make their notification preferences" ON chat.notification_preferences FOR INSERT TO authenticated WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "users can name their devices" ON chat.devices FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "users can read their contacts and requests" ON chat.contacts FOR SELECT TO authenticated USING (((user_low_id = ( SELECT auth.uid() AS uid)) OR (user_high_id = ( SELECT auth.uid() AS uid))));
+
+CREATE POLICY "users can read their notification preferences" ON chat.notification_preferences FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can read their own profile and those they talk to" ON chat.profiles FOR SELECT TO authenticated USING (((id = ( SELECT auth.uid() AS uid)) OR (EXISTS ( SELECT
    FROM chat.participants p
@@ -7255,6 +8396,12 @@ CREATE POLICY "users can read their own profile and those they talk to" ON chat.
    FROM chat.contacts k))));
 
 CREATE POLICY "users can read their reports, moderators those of their tenants" ON chat.reports FOR SELECT TO authenticated USING ((((reporter_id = ( SELECT auth.uid() AS uid)) AND (tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_member() AS tenant_ids_for_member)))) OR ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_moderator() AS tenant_ids_for_moderator))) AND (reported_user_id IS DISTINCT FROM ( SELECT auth.uid() AS uid)))));
+
+CREATE POLICY "users can read what they are told of and can still know" ON chat.notifications FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND ((conversation_id IS NULL) OR (conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member)))) AND ((message_seq IS NULL) OR (EXISTS ( SELECT
+   FROM chat.messages m
+  WHERE ((m.conversation_id = notifications.conversation_id) AND (m.seq = notifications.message_seq) AND (m.deleted_at IS NULL))))) AND ((actor_id IS NULL) OR (actor_id <> ALL (ARRAY( SELECT b.blocked_id
+   FROM chat.blocks b
+  WHERE (b.blocker_id = ( SELECT auth.uid() AS uid))))))));
 
 CREATE POLICY "users can read what they have hidden" ON chat.hidden_messages FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
@@ -7265,6 +8412,8 @@ CREATE POLICY "users can read what they saved and can still read" ON chat.saved_
 CREATE POLICY "users can save messages they can read" ON chat.saved_messages FOR INSERT TO authenticated WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (EXISTS ( SELECT
    FROM chat.messages m
   WHERE ((m.conversation_id = saved_messages.conversation_id) AND (m.seq = saved_messages.message_seq) AND (m.deleted_at IS NULL))))));
+
+CREATE POLICY "users can see their devices" ON chat.devices FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can see whom they blocked" ON chat.blocks FOR SELECT TO authenticated USING ((blocker_id = ( SELECT auth.uid() AS uid)));
 
@@ -7279,6 +8428,8 @@ ALTER TABLE chat_private.deleted_messages ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chat_private.errors ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.orphaned_objects ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat_private.push_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.send_windows ENABLE ROW LEVEL SECURITY;
 
@@ -7336,6 +8487,12 @@ GRANT ALL ON FUNCTION chat_private.close_poll(conversation_id uuid, seq bigint) 
 REVOKE ALL ON FUNCTION chat.close_poll(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.close_poll(conversation_id uuid, seq bigint) TO authenticated;
 
+GRANT SELECT,DELETE ON TABLE chat.notifications TO authenticated;
+GRANT SELECT ON TABLE chat.notifications TO service_role;
+
+REVOKE ALL ON FUNCTION chat.count_unread_notifications() FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.count_unread_notifications() TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.decline_contact(user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.decline_contact(user_id uuid) TO authenticated;
 
@@ -7380,11 +8537,29 @@ GRANT ALL ON FUNCTION chat_private.leave(conversation_id uuid) TO authenticated;
 REVOKE ALL ON FUNCTION chat.leave(conversation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.leave(conversation_id uuid) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.list_notification_pushes(notification_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_notification_pushes(notification_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_notification_pushes(notification_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_notification_pushes(notification_id bigint) TO service_role;
+
 REVOKE ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.mark_notifications_read(ids bigint[], up_to_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.mark_notifications_read(ids bigint[], up_to_id bigint) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.mark_notifications_read(ids bigint[], up_to_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.mark_notifications_read(ids bigint[], up_to_id bigint) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.mark_read(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.mark_read(conversation_id uuid, seq bigint) TO authenticated;
@@ -7448,6 +8623,17 @@ GRANT ALL ON FUNCTION chat_private.read_audit_log(tenant_id uuid, before_seq big
 REVOKE ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) TO authenticated;
 
+GRANT SELECT,DELETE ON TABLE chat.devices TO authenticated;
+GRANT SELECT ON TABLE chat.devices TO service_role;
+
+GRANT UPDATE(name) ON TABLE chat.devices TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.register_device(id uuid, provider text, token text, name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.register_device(id uuid, provider text, token text, name text) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.register_device(id uuid, provider text, token text, name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.register_device(id uuid, provider text, token text, name text) TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.remove_contact(user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.remove_contact(user_id uuid) TO authenticated;
 
@@ -7493,6 +8679,12 @@ GRANT ALL ON FUNCTION chat_private.return_after_ban() TO authenticated;
 REVOKE ALL ON FUNCTION chat.return_after_ban() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.return_after_ban() TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.revoke_device(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.revoke_device(id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.revoke_device(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.revoke_device(id uuid) TO authenticated;
+
 GRANT SELECT ON TABLE chat.scheduled_messages TO authenticated;
 GRANT SELECT ON TABLE chat.scheduled_messages TO service_role;
 
@@ -7525,6 +8717,12 @@ GRANT ALL ON FUNCTION chat_private.send_message(conversation_id uuid, body text,
 
 REVOKE ALL ON FUNCTION chat.send_message(conversation_id uuid, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.send_message(conversation_id uuid, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) TO authenticated;
@@ -7616,6 +8814,9 @@ GRANT INSERT(note),UPDATE(note) ON TABLE chat.saved_messages TO authenticated;
 REVOKE ALL ON FUNCTION chat_private.private_state(conversation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.private_state(conversation_id uuid) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) TO authenticated;
+
 GRANT SELECT ON TABLE chat.attachments TO authenticated;
 GRANT SELECT ON TABLE chat.attachments TO service_role;
 
@@ -7691,6 +8892,8 @@ REVOKE ALL ON FUNCTION chat_private.announce_joined() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.announce_membership() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.announce_notifications(notifications chat.notifications[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.announce_private_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.announce_reaction(event text, message chat.messages, user_id uuid, emoji text) FROM PUBLIC;
@@ -7738,6 +8941,8 @@ REVOKE ALL ON FUNCTION chat_private.check_may_write(conversation chat.conversati
 
 REVOKE ALL ON FUNCTION chat_private.check_send_at(send_at timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.check_timezone() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.check_uploads(conversation chat.conversations, paths text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.conversation_ids_for_member() FROM PUBLIC;
@@ -7750,6 +8955,8 @@ REVOKE ALL ON FUNCTION chat_private.conversation_ids_for_revisions() FROM PUBLIC
 GRANT ALL ON FUNCTION chat_private.conversation_ids_for_revisions() TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.conversation_topic(conversation_id uuid, epoch integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.count_expired_unread(conversation_id uuid, user_id uuid, by_watermark boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.count_gone(message chat.messages, number integer) FROM PUBLIC;
 
@@ -7766,6 +8973,10 @@ REVOKE ALL ON FUNCTION chat_private.decode_search_hit(parts text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION chat_private.decode_sync_cursor(cursor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_contact(a uuid, b uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.drop_notification_of_mention() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.drop_notification_of_reaction() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_tenant_contacts() FROM PUBLIC;
 
@@ -7786,6 +8997,23 @@ REVOKE ALL ON FUNCTION chat_private.is_blocked_between(a uuid, b uuid) FROM PUBL
 
 REVOKE ALL ON FUNCTION chat_private.is_poll_closed(poll chat.messages) FROM PUBLIC;
 
+GRANT SELECT,DELETE ON TABLE chat.notification_preferences TO authenticated;
+GRANT SELECT ON TABLE chat.notification_preferences TO service_role;
+
+GRANT INSERT(user_id) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(types_off),UPDATE(types_off) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(push),UPDATE(push) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(quiet_from),UPDATE(quiet_from) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(quiet_until),UPDATE(quiet_until) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(timezone),UPDATE(timezone) ON TABLE chat.notification_preferences TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.is_quiet(preferences chat.notification_preferences, at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.is_tenant_shared_between(a uuid, b uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.is_timestamp(value jsonb) FROM PUBLIC;
@@ -7799,6 +9027,8 @@ REVOKE ALL ON FUNCTION chat_private.keep_an_owner(conversation chat.conversation
 REVOKE ALL ON FUNCTION chat_private.keep_audit_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_banned_out() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.keep_last_mention() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_message_identity() FROM PUBLIC;
 
@@ -7828,6 +9058,22 @@ REVOKE ALL ON FUNCTION chat_private.move_watermarks(conversation_id uuid, read_t
 
 REVOKE ALL ON FUNCTION chat_private.next_rev(conversation_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.notify(user_ids uuid[], type chat.notification_type, actor_id uuid, conversation_id uuid, message_seq bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_closed_report() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_contact() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_joining() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_mentions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_reaction() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_reply() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_return() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.number_message() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.object_mime_type(metadata jsonb) FROM PUBLIC;
@@ -7847,7 +9093,13 @@ GRANT ALL ON FUNCTION chat_private.partly_visible_conversations() TO authenticat
 
 REVOKE ALL ON FUNCTION chat_private.raise_error(code text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.read_conversation_notifications() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.read_count_at(conversation chat.conversations, user_id uuid, last_read_seq bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.read_notifications(user_id uuid, ids bigint[], which jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.read_thread_notifications() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.record_audit(tenant_id uuid, action text, target_id uuid, conversation_id uuid, details jsonb) FROM PUBLIC;
 
@@ -7897,6 +9149,8 @@ REVOKE ALL ON FUNCTION chat_private.resolve_tenant(tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.search_any(marks text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.search_span(level integer, bottom bigint, top bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.search_vector(kind chat.message_kind, body text, metadata jsonb, language text, conversation_id uuid, created_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.send_due_messages(max_count integer) FROM PUBLIC;
@@ -7940,6 +9194,8 @@ REVOKE ALL ON FUNCTION chat_private.settings_for(tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.take_sync_step(conversation chat.conversations, known chat_private.sync_position, current_private_rev bigint, visible_from_seq bigint, page_size integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.tell_joined(conversation_id uuid, user_ids uuid[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.tenant_ids_for_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.tenant_ids_for_admin() TO authenticated;
 
@@ -7955,13 +9211,9 @@ REVOKE ALL ON FUNCTION chat_private.touch_private(conversation_id uuid, user_id 
 
 REVOKE ALL ON FUNCTION chat_private.unread_adjustment(settings chat.participant_settings) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) TO authenticated;
-
-REVOKE ALL ON FUNCTION chat_private.user_ids_blocked_with() FROM PUBLIC;
-GRANT ALL ON FUNCTION chat_private.user_ids_blocked_with() TO authenticated;
-
 REVOKE ALL ON FUNCTION chat_private.verify_audit_log(tenant_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.wants_notification(user_id uuid, type chat.notification_type, conversation_id uuid) FROM PUBLIC;
 
 GRANT SELECT,DELETE ON TABLE chat.blocks TO authenticated;
 GRANT SELECT ON TABLE chat.blocks TO service_role;
@@ -7977,6 +9229,8 @@ GRANT SELECT ON TABLE chat.message_receipts TO authenticated;
 
 GRANT SELECT ON TABLE chat.message_revisions TO authenticated;
 GRANT SELECT ON TABLE chat.message_revisions TO service_role;
+
+GRANT SELECT ON TABLE chat.notification_feed TO authenticated;
 
 GRANT SELECT ON TABLE chat.poll_votes TO authenticated;
 GRANT SELECT ON TABLE chat.poll_votes TO service_role;

@@ -7,7 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mutation import summary as mutation
 from sql.model import summary as model
+from support.stacks import ROOT
 
 pytest_plugins = ["parley_stack.pytest_plugin"]
 
@@ -24,7 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How far the model test went."""
+    """The mutation score, and how far the model test went."""
+    mutation.report(terminalreporter, ROOT / ".parley" / "mutation.json")
     model.report(terminalreporter)
 
 

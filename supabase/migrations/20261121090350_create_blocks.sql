@@ -24,7 +24,7 @@ grant select on chat.blocks to service_role;
 
 -- Indexes --------------------------------------------------------------------------------------
 
--- Serves: who blocked this user, in user_ids_blocked_with; the foreign key.
+-- Serves: who blocked this user, of two; the foreign key.
 create index blocks_blocked_id_idx on chat.blocks (blocked_id, blocker_id);
 
 -- Functions ------------------------------------------------------------------------------------
@@ -48,31 +48,6 @@ end;
 $$;
 revoke execute on function chat_private.is_blocked_between(uuid, uuid)
 from public, anon, authenticated;
-
--- Security definer: nobody may read who blocked them. For policies, which do not tell the caller
--- which of the two it was. A set, so that a policy asks once a statement.
-create function chat_private.user_ids_blocked_with()
-returns setof uuid
-language plpgsql
-stable
-parallel safe
-security definer
-rows 5
-set search_path = ''
-as $$
-begin
-    return query
-    select k.blocked_id
-    from chat.blocks as k
-    where k.blocker_id = auth.uid()
-    union
-    select k.blocker_id
-    from chat.blocks as k
-    where k.blocked_id = auth.uid();
-end;
-$$;
-revoke execute on function chat_private.user_ids_blocked_with() from public, anon;
-grant execute on function chat_private.user_ids_blocked_with() to authenticated;
 
 -- One at a time for what is between two users: a request that does not see a block, and a block
 -- that does not see the request, must not both go through.

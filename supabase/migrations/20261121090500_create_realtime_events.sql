@@ -64,7 +64,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-    v_seq constant bigint := change ->> 'seq';
+    v_seq constant bigint := (change ->> 'seq')::bigint;
     v_payload jsonb := jsonb_build_object(
         'conversation_id', conversation.id,
         'epoch', conversation.epoch,

@@ -88,7 +88,7 @@ begin
         returning n.*
     )
 
-    select array_agg(c) into v_created
+    select array_agg(row(c.*)::chat.notifications) into v_created
     from created as c;
     perform chat_private.announce_notifications(v_created);
 end;

@@ -123,6 +123,8 @@ from public, anon, authenticated;
 
 -- Serves: find_messages. Without fastupdate: with it every search reads all that waits to be
 -- sorted in, and one send in some hundreds pays for all of them.
+-- Made with the table, while it is empty.
+-- squawk-ignore require-concurrent-index-creation
 create index messages_search_idx on chat.messages using gin (
     chat_private.search_vector(kind, body, metadata, search_language, conversation_id, created_at)
 ) with (fastupdate = off)

@@ -30,7 +30,7 @@ parallel safe
 set search_path = ''
 as $$
 begin
-    return ''' ' || array_to_string(marks, ''' | '' ') || '''';
+    return (''' ' || array_to_string(marks, ''' | '' ') || '''')::tsquery;
 end;
 $$;
 revoke execute on function chat_private.search_any(text []) from public, anon, authenticated;
@@ -161,7 +161,7 @@ declare
     v_is_narrow boolean;
     v_words tsquery := find_messages.words;
     v_query tsquery;
-    v_hits chat_private.search_hit [] := '{}';
+    v_hits chat_private.search_hit [] := '{}'::chat_private.search_hit [];
     v_found chat_private.search_hit [];
     v_seen bigint;
     v_seen_before bigint := 0;

@@ -145,24 +145,25 @@ begin
             conversation.last_seq,
             known.seq + take_sync_step.page_size - coalesce(cardinality(v_seqs), 0)
         );
-        select
-            v_seqs || array_agg(g.seq) || array(
-                select u.message_seq
-                from chat_private.unhidden_messages as u
-                where
-                    u.conversation_id = conversation.id
-                    and u.user_id = auth.uid()
-                    and u.private_rev > known.private_rev
-                    and u.message_seq <= known.seq
-            )
-        into v_seqs
+        select v_seqs || array_agg(g.seq) into v_seqs
         from generate_series(known.seq + 1, v_seq) as g (seq);
+    end if;
+    v_step.has_more := v_rev < conversation.rev or v_seq < conversation.last_seq;
+    if not v_step.has_more then
+        v_seqs := coalesce(v_seqs, '{}') || array(
+            select u.message_seq
+            from chat_private.unhidden_messages as u
+            where
+                u.conversation_id = conversation.id
+                and u.user_id = auth.uid()
+                and u.private_rev > known.private_rev
+                and u.message_seq <= known.seq
+        );
     end if;
     v_step.conversation_id := conversation.id;
     v_step.is_due := true;
     v_step.is_left := false;
     v_step.is_resync := false;
-    v_step.has_more := v_rev < conversation.rev or v_seq < conversation.last_seq;
     v_step.known_rev := known.rev;
     v_step.message_seqs := coalesce(v_seqs, '{}');
     v_step."position" := row(

@@ -318,7 +318,7 @@ CALLS = {
     "delivered": ("select chat.mark_delivered(%(room)s)", 40),
     "react": ("select chat.react(%(room)s, 9, 'x')", 40),
     "edit": ("select chat.edit_message(%(room)s, 9, 'new')", 40),
-    "delete": ("select chat.delete_message(%(room)s, 9)", 40),
+    "delete": ("select chat.delete_message(%(room)s, 9)", 60),
 }
 
 

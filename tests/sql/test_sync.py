@@ -357,3 +357,14 @@ def test_pages_together_tell_everything(group, page_size):
                     del message["reaction_summary"], message["poll_results"]
                     known[message["seq"]] = message
         assert known == messages(database, bob)
+
+
+def test_what_was_unhidden_comes_after_a_page_full_of_changes(group):
+    database, (alice, bob, _), room = group
+    call(database, bob, "hide_message", room, 2)
+    cursor = sync(database, bob)["cursor"]
+    call(database, bob, "unhide_message", room, 2)
+    call(database, alice, "pin_message", room, 3)
+    answer = sync(database, bob, cursor, page_size=1)
+    assert sorted(seqs(answer)) == [2, 3]
+    assert not answer["has_more"]

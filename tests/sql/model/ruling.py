@@ -226,7 +226,9 @@ def delete_account(d: Draw) -> Operation:
         return (yield from wait(d))
     yield Call(None, "delete from auth.users where id = %(user)s", {"user": user})
     world.users.remove(user)
-    world.blocks = {pair for pair in world.blocks if user not in pair}
+    ended = {pair for pair in world.blocks if user in pair}
+    world.blocks -= ended
+    world.notices |= {Notice(blocker, "user_unblocked") for blocker, _ in ended}
     for tenant in world.tenants.values():
         tenant.members.pop(user, None)
         tenant.bans.pop(user, None)
