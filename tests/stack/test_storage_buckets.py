@@ -212,10 +212,10 @@ def test_buckets_of_config_toml(project: Path) -> None:
     picture = project / "supabase" / "pictures" / "a" / "b.txt"
     picture.parent.mkdir(parents=True)
     picture.write_text("one")
-    where = ("--api-port", str(free_port()), "--db-port", str(free_port()))
     for text in ("one", "two", "two"):
         picture.write_text(text)
-        stack = start_stack(project, *where)
+        ports = ("--api-port", str(free_port()), "--db-port", str(free_port()))
+        stack = start_stack(project, *ports)
         try:
             with storage_client(stack, stack.secret_key) as http:
                 got = http.get("/bucket/pictures").json()

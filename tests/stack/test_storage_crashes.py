@@ -24,9 +24,13 @@ from support.storage import files_of, storage_client
 SIZE = 200_000
 
 
+def ports() -> list[str]:
+    return ["--api-port", str(free_port()), "--db-port", str(free_port())]
+
+
 @pytest.fixture
 def own_stack(project: Path) -> Iterator[Stack]:
-    stack = start_stack(project, "--api-port", str(free_port()), "--db-port", str(free_port()))
+    stack = start_stack(project, *ports())
     yield stack
     stack.stop()
 
@@ -135,8 +139,7 @@ def _answers(http: httpx.Client) -> bool:
 
 
 def test_files_outlive_a_stop_and_go_with_a_reset(project: Path) -> None:
-    where = ("--api-port", str(free_port()), "--db-port", str(free_port()))
-    stack = start_stack(project, *where)
+    stack = start_stack(project, *ports())
     with storage_client(stack, stack.secret_key) as http:
         http.post("/bucket", json={"name": "kept"})
         http.post("/object/kept/a", content=b"a")
@@ -145,11 +148,11 @@ def test_files_outlive_a_stop_and_go_with_a_reset(project: Path) -> None:
         made = http.post(
             "/upload/resumable", headers={**tus, "Upload-Length": "2", "Upload-Metadata": metadata}
         )
-        location = made.headers["location"]
+        location = made.headers["location"].partition("/storage/v1")[2]
         kind = {"Content-Type": "application/offset+octet-stream"}
         http.patch(location, content=b"b", headers={**tus, **kind, "Upload-Offset": "0"})
     stack.stop()
-    stack = start_stack(project, *where)
+    stack = start_stack(project, *ports())
     with storage_client(stack, stack.secret_key) as http:
         assert http.get("/object/kept/a").content == b"a"
         # An upload goes on where it was.
