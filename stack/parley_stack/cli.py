@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=_serve)
     serve.add_argument("--workdir", type=Path, required=True)
     serve.add_argument("--sockets", type=Path, required=True)
+    serve.add_argument("--files", type=Path, required=True)
     serve.add_argument("--api-port", type=_port, required=True)
     serve.add_argument("--db-port", type=_port, required=True)
     serve.add_argument("--mail-port", type=_port, required=True)
@@ -292,8 +293,9 @@ def _lives(pid: int) -> bool:
 def _reset(arguments: argparse.Namespace) -> int:
     _stop(arguments)
     paths = Paths.of(arguments.workdir.resolve(), Account.for_server())
-    if paths.data.exists():
-        shutil.rmtree(paths.data)
+    for folder in (paths.data, paths.files):
+        if folder.exists():
+            shutil.rmtree(folder)
     print(f"Deleted {paths.data}.")
     return 0
 
@@ -314,6 +316,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             config=config,
             keys=_keys(config, arguments.workdir),
             sockets=arguments.sockets,
+            files=arguments.files,
             api_port=arguments.api_port,
             db_port=arguments.db_port,
             mail_port=arguments.mail_port,
