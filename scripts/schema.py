@@ -1,4 +1,8 @@
-"""Writes the files that are generated from the migrations, or compares them."""
+"""Writes the files that are generated from the migrations, or compares them.
+
+With the PostgreSQL of package.json, whose words for a definition may not be those of another major
+version. What structure.json says is the same for all of them: ``scripts/verify`` works on each.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,9 @@ from pathlib import Path
 
 import psycopg
 import verify
+from isolation import FOLDER
 
+MAJOR = 17
 HEADER = f"-- {verify.GENERATED}\n"
 # Of the server and the program, not of the schema.
 _NOISE = re.compile(
@@ -82,10 +88,10 @@ def dump(url: str) -> str:
 def generate(url: str) -> dict[Path, str]:
     """Every generated file with its text."""
     with psycopg.connect(url, autocommit=True) as connection:
-        files = {
-            verify.FOLDER / name: text for name, text in verify.golden_files(connection).items()
-        }
-    return {verify.FOLDER.parent / "schema.sql": dump(url), **files}
+        if connection.info.server_version // 10000 != MAJOR:
+            sys.exit(f"error: schema.sql is of PostgreSQL {MAJOR}\n  hint: unset PARLEY_PG_BIN")
+        files = {FOLDER / name: text for name, text in verify.golden_files(connection).items()}
+    return {FOLDER.parent / "schema.sql": dump(url), **files}
 
 
 @contextmanager
@@ -110,7 +116,7 @@ def migrated_database() -> Iterator[str]:
 
 def main() -> int:
     """The command; with --check 1 when a file is not what it would write."""
-    parser = argparse.ArgumentParser(prog="schema", description=__doc__)
+    parser = argparse.ArgumentParser(prog="schema", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     check = parser.parse_args().check
     with migrated_database() as url:

@@ -37,6 +37,17 @@ CREATE TYPE chat.message_kind AS ENUM (
     'system'
 );
 
+CREATE TYPE chat.notification_type AS ENUM (
+    'mention',
+    'reply',
+    'reaction',
+    'added_to_conversation',
+    'contact_request',
+    'contact_accepted',
+    'report_closed',
+    'custom'
+);
+
 CREATE TYPE chat.participant_role AS ENUM (
     'owner',
     'admin',
@@ -60,6 +71,12 @@ CREATE TYPE chat.tenant_role AS ENUM (
     'admin',
     'moderator',
     'member'
+);
+
+CREATE TYPE chat_private.search_hit AS (
+	created_at timestamp with time zone,
+	conversation_id uuid,
+	seq bigint
 );
 
 CREATE TYPE chat_private.sync_position AS (
@@ -191,6 +208,8 @@ CREATE FUNCTION chat_private.add_participants(conversation_id uuid, user_ids uui
 declare
     v_conversation chat.conversations :=
         chat_private.require_admin(add_participants.conversation_id);
+    v_caller constant chat.participants :=
+        chat_private.require_participant(add_participants.conversation_id);
     v_user_ids constant uuid [] := array(
         select distinct u.id
         from unnest(add_participants.user_ids) as u (id)
@@ -234,11 +253,16 @@ begin
         u.id,
         v_conversation.tenant_id,
         add_participants.party,
-        case when add_participants.see_history then 1 else v_conversation.last_seq + 1 end,
+        -- Nobody gives what they have not got.
+        case
+            when add_participants.see_history then v_caller.visible_from_seq
+            else v_conversation.last_seq + 1
+        end,
         v_conversation.last_seq,
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_user_ids) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null,
         role = 'member',
@@ -284,7 +308,7 @@ CREATE FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], par
     FROM chat_private.add_participants(add_participants.conversation_id, add_participants.user_ids, add_participants.party, add_participants.see_history) add_participants(conversation_id, user_id, tenant_id, role, party, joined_at, left_at, visible_from_seq, last_read_seq, last_delivered_seq, read_count, silenced_until, last_sent_at, rev);
 END;
 
-COMMENT ON FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], party text, see_history boolean) IS 'Adds members of the tenant and returns those who are new. With see_history false they read from the next message on. Whoever takes part already is left as they are.';
+COMMENT ON FUNCTION chat.add_participants(conversation_id uuid, user_ids uuid[], party text, see_history boolean) IS 'Adds members of the tenant and returns those who are new. They read what the caller can, with see_history false from the next message on. Whoever takes part already is left as they are.';
 
 CREATE TABLE chat.bans (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -316,7 +340,22 @@ begin
     if ban_user.expires_at <= chat_private.now() then
         perform chat_private.raise_error('expiry_in_past');
     end if;
-    -- Conversations first, as in every write, and in one order.
+    -- Locks in the order of all that end a membership or a ban: the ban, the membership, and the
+    -- conversations that are left by it, in the order of their ids.
+    perform
+    from chat.bans as b
+    where
+        b.tenant_id = v_caller.tenant_id
+        and b.user_id = ban_user.user_id
+        and b.lifted_at is null
+    for no key update;
+    select m.* into v_member
+    from chat.tenant_members as m
+    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id
+    for no key update;
+    if not found then
+        perform chat_private.raise_error('user_not_found');
+    end if;
     perform
     from chat.conversations as c
     where
@@ -324,28 +363,22 @@ begin
             select p.conversation_id
             from chat.participants as p
             where
-                p.tenant_id = v_caller.tenant_id
-                and p.user_id = ban_user.user_id
+                p.tenant_id = v_member.tenant_id
+                and p.user_id = v_member.user_id
                 and p.left_at is null
         )
     order by c.id
     for no key update;
-    perform
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id in (v_caller.user_id, ban_user.user_id)
-    order by m.user_id
-    for no key update;
-    -- Again, under the lock: somebody may have changed the caller's role meanwhile.
+    -- Again, after waiting: somebody may have changed the caller's role meanwhile.
     v_caller := chat_private.require_moderator(v_caller.tenant_id);
-    select m.* into v_member
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id;
-    if not found then
-        perform chat_private.raise_error('user_not_found');
-    end if;
     if v_member.removed_at is null and v_caller.role >= v_member.role then
         perform chat_private.raise_error('outranked');
     end if;
+    select b.* into v_ban
+    from chat.bans as b
+    where
+        b.tenant_id = v_member.tenant_id and b.user_id = v_member.user_id and b.lifted_at is null;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
 
     update chat.bans as b
     set reason = ban_user.reason,
@@ -464,6 +497,18 @@ begin
             )
         from conversations as c
         union all
+        -- It may be past the newest mention, once that is taken back, but never before it.
+        select
+            c.id,
+            null,
+            'last_mention_seq',
+            c.last_mention_seq,
+            greatest(
+                c.last_mention_seq,
+                (select max(n.message_seq) from chat.mentions as n where n.conversation_id = c.id)
+            )
+        from conversations as c
+        union all
         select
             m.conversation_id,
             null,
@@ -553,6 +598,41 @@ CREATE FUNCTION chat.close_poll(conversation_id uuid, seq bigint) RETURNS jsonb
 END;
 
 COMMENT ON FUNCTION chat.close_poll(conversation_id uuid, seq bigint) IS 'Ends a poll for good and returns its poll_results. Closing again changes nothing.';
+
+CREATE TABLE chat.notifications (
+    id bigint NOT NULL,
+    user_id uuid NOT NULL,
+    type chat.notification_type NOT NULL,
+    actor_id uuid,
+    conversation_id uuid,
+    message_seq bigint,
+    title text,
+    body text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    key text,
+    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    read_at timestamp with time zone,
+    CONSTRAINT notifications_message_check CHECK ((((type = ANY (ARRAY['mention'::chat.notification_type, 'reply'::chat.notification_type, 'reaction'::chat.notification_type])) = (message_seq IS NOT NULL)) AND (((type = 'added_to_conversation'::chat.notification_type) OR (message_seq IS NOT NULL)) = (conversation_id IS NOT NULL)))),
+    CONSTRAINT notifications_metadata_check CHECK (((jsonb_typeof(metadata) = 'object'::text) AND (octet_length((metadata)::text) <= 16384))),
+    CONSTRAINT notifications_text_check CHECK ((((type = 'custom'::chat.notification_type) = (title IS NOT NULL)) AND ((type = 'custom'::chat.notification_type) OR ((body IS NULL) AND (key IS NULL))) AND ((type = ANY (ARRAY['report_closed'::chat.notification_type, 'custom'::chat.notification_type])) OR (metadata = '{}'::jsonb)) AND ((length(title) >= 1) AND (length(title) <= 200)) AND ((length(body) >= 1) AND (length(body) <= 2000)) AND ((length(key) >= 1) AND (length(key) <= 200))))
+);
+
+COMMENT ON TABLE chat.notifications IS 'What is meant for one user. Written by the database; shown by chat.notification_feed.';
+
+COMMENT ON COLUMN chat.notifications.title IS 'Of a custom one alone, like body: the feed has the others'' from what they are about.';
+
+COMMENT ON COLUMN chat.notifications.key IS 'Chosen by who sends a custom one: of those with the same key a user gets one.';
+
+CREATE FUNCTION chat.count_unread_notifications() RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT count(*) AS count
+    FROM chat.notifications n
+   WHERE ((n.user_id = ( SELECT auth.uid() AS uid)) AND (n.read_at IS NULL));
+END;
+
+COMMENT ON FUNCTION chat.count_unread_notifications() IS 'How many notifications the caller can see and has not read; exact.';
 
 CREATE FUNCTION chat_private.decline_contact(user_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -658,6 +738,7 @@ CREATE TABLE chat.messages (
     thread_count integer DEFAULT 0 NOT NULL,
     edited_at timestamp with time zone,
     deleted_at timestamp with time zone,
+    search_language text,
     CONSTRAINT messages_body_check CHECK (((length(body) <= 10000) AND ((kind <> 'text'::chat.message_kind) OR (deleted_at IS NOT NULL) OR ((body IS NOT NULL) AND (body ~ '\S'::text))))),
     CONSTRAINT messages_deleted_check CHECK (((deleted_at IS NULL) OR (body IS NULL))),
     CONSTRAINT messages_metadata_check CHECK (((jsonb_typeof(metadata) = 'object'::text) AND (octet_length((metadata)::text) <= 16384))),
@@ -681,13 +762,16 @@ COMMENT ON COLUMN chat.messages.thread_root_seq IS 'The message whose thread thi
 
 COMMENT ON COLUMN chat.messages.thread_count IS 'How many messages its thread has.';
 
+COMMENT ON COLUMN chat.messages.search_language IS 'How its words are indexed: the tenant''s search_language when it was sent. Null: simple.';
+
 CREATE FUNCTION chat_private.delete_message(conversation_id uuid, seq bigint) RETURNS chat.messages
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
+    -- Under the lock: an admin who was demoted or removed meanwhile is none any more.
     v_participant constant chat.participants :=
-        chat_private.require_participant(delete_message.conversation_id);
+        chat_private.lock_as_participant(delete_message.conversation_id);
     v_conversation constant chat.conversations :=
         chat_private.lock_conversation(delete_message.conversation_id);
     v_message chat.messages;
@@ -919,6 +1003,185 @@ END;
 
 COMMENT ON FUNCTION chat.leave(conversation_id uuid) IS 'Leaves a conversation. When the last owner leaves, whoever has been an admin or else a member longest becomes the owner.';
 
+CREATE FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+begin
+    return query
+    with receivers as (
+        select
+            p.user_id,
+            case
+                when 'mention' <> all (coalesce(f.types_off, '{}')) and exists (
+                    select
+                    from chat.mentions as n
+                    where
+                        n.conversation_id = m.conversation_id
+                        and n.message_seq = m.seq
+                        and (n.user_id = p.user_id or n.user_id is null)
+                ) then 'mention'
+                when 'reply' <> all (coalesce(f.types_off, '{}')) and exists (
+                    select
+                    from chat.messages as r
+                    where
+                        r.conversation_id = m.conversation_id
+                        and r.seq in (m.reply_to_seq, m.thread_root_seq)
+                        and r.sender_id = p.user_id
+                ) then 'reply'
+                else 'message'
+            end as reason,
+            c.kind,
+            coalesce(f.push, 'all') as push,
+            coalesce(a.display_name, a.username) as sender,
+            coalesce(c.title, a.display_name, a.username) as title,
+            left(m.body, 200) as body
+        from chat.messages as m
+        inner join chat.conversations as c on m.conversation_id = c.id
+        inner join chat.participants as p on m.conversation_id = p.conversation_id
+        left join chat.profiles as a on m.sender_id = a.id
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        left join chat.notification_preferences as f on p.user_id = f.user_id
+        where
+            m.conversation_id = list_message_pushes.conversation_id
+            and m.seq = list_message_pushes.seq
+            and m.kind <> 'system'
+            and m.deleted_at is null
+            and (m.expires_at is null or m.expires_at > v_now)
+            and p.left_at is null
+            and p.user_id is distinct from m.sender_id
+            and p.visible_from_seq <= m.seq
+            and p.last_read_seq < m.seq
+            and (s.muted_until is null or s.muted_until <= v_now)
+            and exists (select from chat_private.push_tokens as t where t.user_id = p.user_id)
+            and not exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = m.conversation_id
+                    and h.message_seq = m.seq
+                    and h.user_id = p.user_id
+            )
+            and not chat_private.is_blocked_between(p.user_id, m.sender_id)
+            and (f.user_id is null or not chat_private.is_quiet(f, v_now))
+    )
+
+    select
+        r.user_id,
+        t.device_id,
+        t.provider,
+        t.token,
+        r.reason,
+        r.title,
+        case when r.kind = 'direct' or r.body is null then r.body else r.sender || ': ' || r.body end
+    from receivers as r
+    inner join chat_private.push_tokens as t on r.user_id = t.user_id
+    where
+        r.push = 'all'
+        or (r.push = 'mentions' and (r.reason <> 'message' or r.kind = 'direct'));
+end;
+$$;
+
+CREATE FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT l.user_id,
+     l.device_id,
+     l.provider,
+     l.token,
+     l.reason,
+     l.title,
+     l.body
+    FROM chat_private.list_message_pushes(list_message_pushes.conversation_id, list_message_pushes.seq) l(user_id, device_id, provider, token, reason, title, body);
+END;
+
+COMMENT ON FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) IS 'The devices to push a message to at this moment, and what to show; for the service role. Mentions and replies are among them. Nobody who has read it, muted the conversation, has quiet hours or could not read it now.';
+
+CREATE FUNCTION chat_private.list_notification_pushes(notification_id bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+begin
+    return query
+    select
+        n.user_id,
+        t.device_id,
+        t.provider,
+        t.token,
+        n.type::text,
+        coalesce(n.title, a.display_name, a.username),
+        case when n.type = 'added_to_conversation' then c.title else n.body end
+    from chat.notifications as n
+    inner join chat_private.push_tokens as t on n.user_id = t.user_id
+    left join chat.profiles as a on n.actor_id = a.id
+    left join chat.conversations as c on n.conversation_id = c.id
+    left join chat.notification_preferences as f on n.user_id = f.user_id
+    where
+        n.id = list_notification_pushes.notification_id
+        and n.read_at is null
+        -- These come with their message.
+        and n.type not in ('mention', 'reply')
+        and coalesce(f.push, 'all') = 'all'
+        and (f.user_id is null or not chat_private.is_quiet(f, v_now))
+        and chat_private.wants_notification(n.user_id, n.type, n.conversation_id)
+        and not chat_private.is_blocked_between(n.user_id, n.actor_id)
+        and (
+            n.conversation_id is null
+            or exists (
+                select
+                from chat.participants as p
+                where
+                    p.conversation_id = n.conversation_id
+                    and p.user_id = n.user_id
+                    and p.left_at is null
+                    and (n.message_seq >= p.visible_from_seq) is not false
+            )
+        )
+        and (
+            n.message_seq is null
+            or exists (
+                select
+                from chat.messages as m
+                where
+                    m.conversation_id = n.conversation_id
+                    and m.seq = n.message_seq
+                    and m.deleted_at is null
+                    and (m.expires_at is null or m.expires_at > v_now)
+                    and not exists (
+                        select
+                        from chat.hidden_messages as h
+                        where
+                            h.conversation_id = m.conversation_id
+                            and h.message_seq = m.seq
+                            and h.user_id = n.user_id
+                    )
+            )
+        );
+end;
+$$;
+
+CREATE FUNCTION chat.list_notification_pushes(notification_id bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT l.user_id,
+     l.device_id,
+     l.provider,
+     l.token,
+     l.reason,
+     l.title,
+     l.body
+    FROM chat_private.list_notification_pushes(list_notification_pushes.notification_id) l(user_id, device_id, provider, token, reason, title, body);
+END;
+
+COMMENT ON FUNCTION chat.list_notification_pushes(notification_id bigint) IS 'The devices to push a notification to at this moment, and what to show; for the service role. None for a mention or reply: those come with their message.';
+
 CREATE FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -940,6 +1203,53 @@ CREATE FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint DEFAULT NUL
 END;
 
 COMMENT ON FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint) IS 'Says that everything up to and including a message has reached a device of the caller.';
+
+CREATE FUNCTION chat_private.mark_notifications_read(ids bigint[], up_to_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    if num_nonnulls(mark_notifications_read.ids, mark_notifications_read.up_to_id) <> 1
+        or cardinality(mark_notifications_read.ids) > 1000
+    then
+        perform chat_private.raise_error('notifications_required');
+    end if;
+    return chat_private.read_notifications(
+        v_user_id,
+        array(
+            select n.id
+            from chat.notifications as n
+            where
+                n.user_id = v_user_id
+                and n.read_at is null
+                and (
+                    n.id = any (mark_notifications_read.ids)
+                    or n.id <= mark_notifications_read.up_to_id
+                )
+        ),
+        jsonb_strip_nulls(
+            jsonb_build_object(
+                'ids', mark_notifications_read.ids,
+                'up_to_id', mark_notifications_read.up_to_id
+            )
+        )
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.mark_notifications_read(ids bigint[] DEFAULT NULL::bigint[], up_to_id bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.mark_notifications_read(ids, up_to_id) AS mark_notifications_read;
+END;
+
+COMMENT ON FUNCTION chat.mark_notifications_read(ids bigint[], up_to_id bigint) IS 'Marks the caller''s notifications as read, those given or all up to one; returns how many were unread. Reading a conversation or a thread marks those of its messages by itself.';
 
 CREATE FUNCTION chat_private.mark_read(conversation_id uuid, seq bigint) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1034,6 +1344,7 @@ CREATE TABLE chat.conversations (
     last_activity_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
     last_seq bigint DEFAULT 0 NOT NULL,
     message_count bigint DEFAULT 0 NOT NULL,
+    last_mention_seq bigint DEFAULT 0 NOT NULL,
     participant_count integer DEFAULT 0 NOT NULL,
     rev bigint DEFAULT 0 NOT NULL,
     epoch integer DEFAULT 1 NOT NULL,
@@ -1057,9 +1368,11 @@ COMMENT ON COLUMN chat.conversations.last_seq IS 'Number of the newest message; 
 
 COMMENT ON COLUMN chat.conversations.message_count IS 'Messages by people ever sent here, which is what unread counts are counted from.';
 
+COMMENT ON COLUMN chat.conversations.last_mention_seq IS 'No message after this one mentions anybody: who has read it need not look for mentions.';
+
 COMMENT ON COLUMN chat.conversations.rev IS 'Number of the newest change that a participant can observe; each change takes the next.';
 
-COMMENT ON COLUMN chat.conversations.epoch IS 'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more.';
+COMMENT ON COLUMN chat.conversations.epoch IS 'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more, and when somebody joins who may not read the history, so that they are replayed none.';
 
 COMMENT ON COLUMN chat.conversations.sync_from_rev IS 'A client that has seen less than this must load the conversation anew.';
 
@@ -1099,15 +1412,25 @@ begin
             c.tenant_id = v_tenant_id
             and c.subject_type = open_subject.subject_type
             and c.subject_id = open_subject.subject_id;
-        if found then
-            perform chat_private.require_participant(v_conversation.id);
+        if exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = v_conversation.id
+                and p.user_id = v_user_id
+                and p.left_at is null
+        ) then
             return v_conversation;
         end if;
+        -- Whoever may open none does not learn which there are.
         if (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'nobody' or (
             (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'moderators'
             and v_tenant_id <> all (array(select chat_private.tenant_ids_for_moderator()))
         ) then
             perform chat_private.raise_error('start_not_allowed');
+        end if;
+        if v_conversation.id is not null then
+            perform chat_private.raise_error('conversation_not_found');
         end if;
         perform chat_private.check_may_start(v_tenant_id, array_remove(v_people, v_user_id));
     end if;
@@ -1188,6 +1511,7 @@ begin
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_people) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null
     where chat.participants.left_at is not null;
@@ -1413,7 +1737,7 @@ begin
     if v_summary is null
         or not chat_private.can_read_message(message.conversation_id, message.seq)
     then
-        return '[]';
+        return '[]'::jsonb;
     end if;
     return v_summary;
 end;
@@ -1472,6 +1796,88 @@ CREATE FUNCTION chat.read_audit_log(tenant_id uuid DEFAULT NULL::uuid, before_se
 END;
 
 COMMENT ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) IS 'Who did what in a tenant, newest first, for its owners and admins. Page with before_seq.';
+
+CREATE TABLE chat.devices (
+    user_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text,
+    session_id uuid,
+    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    last_seen_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    CONSTRAINT devices_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+
+COMMENT ON TABLE chat.devices IS 'Where a user is signed in, for them alone. Made with chat.register_device; deleted, nothing is pushed there any more; chat.revoke_device also ends its session.';
+
+COMMENT ON COLUMN chat.devices.session_id IS 'The session of the Auth server it registered in, with which it goes.';
+
+CREATE FUNCTION chat_private.register_device(id uuid, provider text, token text, name text) RETURNS chat.devices
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_session_id constant uuid := nullif(auth.jwt() ->> 'session_id', '')::uuid;
+    v_device chat.devices;
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    if v_session_id is not null and not exists (
+        select
+        from auth.sessions as s
+        where s.id = v_session_id and s.user_id = v_user_id
+    ) then
+        perform chat_private.raise_error('session_ended');
+    end if;
+    if (register_device.provider is null) <> (register_device.token is null) then
+        perform chat_private.raise_error('token_and_provider_required');
+    end if;
+    -- One at a time for a user: two starts of the app at once count their devices alike.
+    perform pg_advisory_xact_lock(hashtextextended('parley:devices:' || v_user_id, 0));
+    insert into chat.devices as d (user_id, id, name, session_id)
+    values (v_user_id, register_device.id, register_device.name, v_session_id)
+    on conflict on constraint devices_pkey do update
+    set name = coalesce(excluded.name, d.name),
+        session_id = excluded.session_id,
+        last_seen_at = excluded.last_seen_at
+    returning d.* into v_device;
+    delete from chat_private.push_tokens as t
+    where
+        t.user_id = v_user_id
+        and t.device_id = v_device.id
+        and t.token is distinct from register_device.token;
+    if register_device.token is not null then
+        insert into chat_private.push_tokens as t (user_id, device_id, provider, token)
+        values (v_user_id, v_device.id, register_device.provider, register_device.token)
+        on conflict on constraint push_tokens_token_key do update
+        set user_id = excluded.user_id,
+            device_id = excluded.device_id,
+            provider = excluded.provider;
+    end if;
+    -- The longest unseen give way: a push goes to as many devices as people have, not as they had.
+    delete from chat.devices as d
+    where
+        d.user_id = v_user_id
+        and d.id in (
+            select o.id
+            from chat.devices as o
+            where o.user_id = v_user_id
+            order by o.last_seen_at desc, o.id = v_device.id desc, o.id
+            offset 20
+        );
+    return v_device;
+end;
+$$;
+
+CREATE FUNCTION chat.register_device(id uuid, provider text DEFAULT NULL::text, token text DEFAULT NULL::text, name text DEFAULT NULL::text) RETURNS chat.devices
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.register_device(id, provider, token, name) AS register_device;
+END;
+
+COMMENT ON FUNCTION chat.register_device(id uuid, provider text, token text, name text) IS 'Says that the caller uses this installation of the app, and where to push: a token of apns, fcm or webpush, or nowhere. Call it at each start, with the same id. A token that somebody else had is theirs no more; of more than 20 devices the longest unseen go.';
 
 CREATE FUNCTION chat_private.remove_contact(user_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1812,6 +2218,40 @@ END;
 
 COMMENT ON FUNCTION chat.return_after_ban() IS 'Makes the caller a member again of the tenants whose bans of them are over, and returns these. Refused with banned while a ban lasts.';
 
+CREATE FUNCTION chat_private.revoke_device(id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_session_id uuid;
+begin
+    if v_user_id is null then
+        perform chat_private.raise_error('sign_in_required');
+    end if;
+    select d.session_id into v_session_id
+    from chat.devices as d
+    where d.user_id = v_user_id and d.id = revoke_device.id;
+    if not found then
+        perform chat_private.raise_error('device_not_found');
+    end if;
+    delete from auth.sessions as s
+    where s.id = v_session_id and s.user_id = v_user_id;
+    -- One that was registered without a session.
+    delete from chat.devices as d
+    where d.user_id = v_user_id and d.id = revoke_device.id;
+end;
+$$;
+
+CREATE FUNCTION chat.revoke_device(id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.revoke_device(id) AS revoke_device;
+END;
+
+COMMENT ON FUNCTION chat.revoke_device(id uuid) IS 'Signs one of the caller''s devices out: nothing is pushed there any more, and its session cannot be refreshed. Its access token works until it expires.';
+
 CREATE TABLE chat.scheduled_messages (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     conversation_id uuid NOT NULL,
@@ -1922,22 +2362,212 @@ END;
 
 COMMENT ON FUNCTION chat.schedule_message(conversation_id uuid, send_at timestamp with time zone, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) IS 'Has a message sent later, with this id. With the id of one the caller has scheduled here it returns that one and changes nothing. Whether they may send is asked at that time.';
 
+CREATE FUNCTION chat_private.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) RETURNS TABLE(hit chat_private.search_hit, score integer, next_cursor text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 20
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_is_ranked constant boolean := search_messages.order_by = 'ranked';
+    -- Of how many, the newest, the best are looked for.
+    v_ranked_of constant integer := 500;
+    v_after text [];
+    v_before chat_private.search_hit;
+    v_scope record;
+    v_words tsquery;
+    v_hits chat_private.search_hit [];
+begin
+    if search_messages.conversation_id is not null or v_user_id is null then
+        perform chat_private.require_participant(search_messages.conversation_id);
+    end if;
+    if length(search_messages.query) > 500 then
+        perform chat_private.raise_error('search_query_too_long');
+    end if;
+    if coalesce(search_messages.order_by not in ('newest', 'ranked'), true) then
+        perform chat_private.raise_error('search_order_unknown');
+    end if;
+    if coalesce(search_messages.page_size not between 1 and 100, true) then
+        perform chat_private.raise_error('search_page_size_out_of_range');
+    end if;
+    v_after := chat_private.parse_search_cursor(search_messages.cursor, v_is_ranked);
+    v_before := chat_private.decode_search_hit(
+        case when v_is_ranked then v_after[5:] else v_after end
+    );
+    if sent_before is not null and (sent_before <= v_before.created_at) is not false then
+        -- The first position of that time: nothing at it is before.
+        v_before := row(sent_before, '00000000-0000-0000-0000-000000000000'::uuid, 0);
+    end if;
+
+    select
+        array_agg(p.conversation_id) as ids,
+        array_agg(p.visible_from_seq) as visible_from_seqs,
+        array_agg(distinct p.tenant_id) as tenant_ids,
+        sum(greatest(c.last_seq - p.visible_from_seq + 1, 0))::bigint as readable,
+        max(c.last_activity_at) as newest
+    into v_scope
+    from chat.participants as p
+    inner join chat.conversations as c on p.conversation_id = c.id
+    where
+        p.user_id = v_user_id
+        and p.left_at is null
+        and (
+            search_messages.conversation_id is null
+            or p.conversation_id = search_messages.conversation_id
+        )
+        and (
+            search_messages.sender_id is null
+            or exists (
+                select
+                from chat.participants as q
+                where
+                    q.conversation_id = p.conversation_id
+                    and q.user_id = search_messages.sender_id
+            )
+        );
+    v_words := chat_private.parse_search(search_messages.query, v_scope.tenant_ids);
+    if v_scope.ids is null then
+        return;
+    end if;
+    v_hits := chat_private.find_messages(
+        v_words,
+        v_scope.ids,
+        v_scope.visible_from_seqs,
+        v_scope.readable,
+        v_scope.newest,
+        search_messages.sender_id,
+        search_messages.sent_after,
+        v_before,
+        case when v_is_ranked then v_ranked_of else search_messages.page_size end
+    );
+
+    return query
+    select
+        f.hit,
+        f.score,
+        case
+            when v_is_ranked then concat_ws(
+                '~',
+                'ranked',
+                f.score,
+                chat_private.encode_search_hit(f.hit),
+                -- The position right after the newest.
+                chat_private.encode_search_hit(
+                    case
+                        when v_before is not null then v_before
+                        else row(
+                            v_hits[1].created_at, v_hits[1].conversation_id, v_hits[1].seq + 1
+                        )::chat_private.search_hit
+                    end
+                )
+            )
+            else 'newest~' || chat_private.encode_search_hit(f.hit)
+        end
+    from (
+        select
+            row(u.created_at, u.conversation_id, u.seq)::chat_private.search_hit as hit,
+            -- As an integer, so that it is the same in a cursor.
+            (
+                1000000 * ts_rank(
+                    to_tsvector(
+                        l.language,
+                        chat_private.searchable_text(m.kind, m.body, m.metadata)
+                    ),
+                    websearch_to_tsquery(l.language, search_messages.query)
+                )
+            )::integer as score
+        from unnest(v_hits) as u
+        inner join chat.messages as m on u.conversation_id = m.conversation_id and u.seq = m.seq
+        cross join lateral (
+            select coalesce(m.search_language, 'simple')::regconfig as language
+        ) as l
+    ) as f
+    where
+        not v_is_ranked
+        or v_after is null
+        or (f.score, f.hit)
+        < (v_after[1]::integer, chat_private.decode_search_hit(v_after[2:4]))
+    order by
+        case when v_is_ranked then f.score end desc,
+        f.hit desc
+    limit search_messages.page_size;
+end;
+$$;
+
+CREATE FUNCTION chat_private.search_snippet(content text, language text, query text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_language constant regconfig := coalesce(search_snippet.language, 'simple')::regconfig;
+    v_html text := replace(search_snippet.content, '&', '&amp;');
+begin
+    v_html := replace(replace(v_html, '<', '&lt;'), '>', '&gt;');
+    v_html := replace(replace(v_html, '"', '&quot;'), '''', '&#39;');
+    return ts_headline(
+        v_language,
+        v_html,
+        websearch_to_tsquery(v_language, search_snippet.query),
+        'StartSel=<mark>, StopSel=</mark>, MaxWords=30, MinWords=15'
+    );
+end;
+$$;
+
+CREATE FUNCTION chat_private.searchable_text(kind chat.message_kind, body text, metadata jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    case
+        when kind in ('text', 'custom') then
+            return body;
+        when kind = 'poll' then
+            return concat_ws(
+                e'\n',
+                body,
+                metadata ->> 'question',
+                (
+                    select string_agg(o.value ->> 'text', e'\n' order by o.number)
+                    from jsonb_array_elements(metadata -> 'options')
+                        with ordinality as o (value, number)
+                )
+            );
+        else
+            return concat_ws(
+                e'\n', body, metadata ->> 'name', metadata ->> 'alt', metadata ->> 'address'
+            );
+    end case;
+end;
+$$;
+
+CREATE FUNCTION chat.search_messages(query text, conversation_id uuid DEFAULT NULL::uuid, sender_id uuid DEFAULT NULL::uuid, sent_after timestamp with time zone DEFAULT NULL::timestamp with time zone, sent_before timestamp with time zone DEFAULT NULL::timestamp with time zone, order_by text DEFAULT 'newest'::text, page_size integer DEFAULT 20, cursor text DEFAULT NULL::text) RETURNS TABLE(message chat.messages, snippet text, rank real, next_cursor text)
+    LANGUAGE sql STABLE ROWS 20
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT m.*::chat.messages AS m,
+     chat_private.search_snippet(chat_private.searchable_text(m.kind, m.body, m.metadata), m.search_language, search_messages.query) AS search_snippet,
+     (((s.score)::numeric / 1000000.0))::real AS float4,
+     s.next_cursor
+    FROM (chat_private.search_messages(search_messages.query, search_messages.conversation_id, search_messages.sender_id, search_messages.sent_after, search_messages.sent_before, search_messages.order_by, search_messages.page_size, search_messages.cursor) WITH ORDINALITY s(hit, score, next_cursor, number)
+      JOIN chat.messages m ON ((((s.hit).conversation_id = m.conversation_id) AND ((s.hit).seq = m.seq))))
+   ORDER BY s.number;
+END;
+
+COMMENT ON FUNCTION chat.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) IS 'Finds readable messages by their words: all words, "a phrase", or, -without. Newest first, or with order_by ''ranked'' the best of the newest 500. The snippet is HTML: the text escaped, the words found in <mark>. For the next page pass the last row''s next_cursor as cursor, and all else as before; fewer rows than page_size are the last.';
+
 CREATE FUNCTION chat_private.send_attachments(conversation_id uuid, attachments jsonb, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) RETURNS chat.messages
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
     AS $$
 declare
-    v_participant constant chat.participants :=
-        chat_private.require_participant(send_attachments.conversation_id);
-    v_conversation chat.conversations :=
-        chat_private.lock_conversation(send_attachments.conversation_id);
-    v_is_known constant boolean := exists (
-        select from chat.messages as m where m.id = send_attachments.id
-    );
+    v_conversation chat.conversations;
+    v_is_known boolean;
     v_paths text [];
     v_message chat.messages;
     v_attached jsonb;
 begin
+    perform chat_private.require_participant(send_attachments.conversation_id);
+    v_conversation := chat_private.lock_conversation(send_attachments.conversation_id);
+    v_is_known := exists (select from chat.messages as m where m.id = send_attachments.id);
     -- A retry gets the stored message, whatever has become of the uploads.
     if not v_is_known then
         if coalesce(jsonb_typeof(send_attachments.attachments), '') <> 'array'
@@ -2071,6 +2701,11 @@ begin
         then
             perform chat_private.raise_error('message_id_taken');
         end if;
+        if v_message.expires_at <= chat_private.now() then
+            -- Stored it is, but nobody reads it any more.
+            v_message.body := null;
+            v_message.metadata := '{}';
+        end if;
         return v_message;
     end if;
 
@@ -2106,7 +2741,12 @@ begin
         send_message.reply_to_seq,
         send_message.thread_root_seq
     )
+    -- Sent at the same moment in another conversation, whose lock this call does not have.
+    on conflict on constraint messages_id_key do nothing
     returning m.* into v_message;
+    if not found then
+        perform chat_private.raise_error('message_id_taken');
+    end if;
     if cardinality(send_message.mentions) > 0 then
         perform chat_private.set_mentions(
             v_message.conversation_id, v_message.seq, send_message.mentions
@@ -2124,6 +2764,47 @@ CREATE FUNCTION chat.send_message(conversation_id uuid, body text DEFAULT NULL::
 END;
 
 COMMENT ON FUNCTION chat.send_message(conversation_id uuid, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) IS 'Sends a message and returns it as stored. With the id of a message already sent here by the caller it returns that one and changes nothing.';
+
+CREATE FUNCTION chat_private.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) RETURNS chat.notifications
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_notification chat.notifications;
+begin
+    if not chat_private.wants_notification(send_notification.user_id, 'custom', null) then
+        return null;
+    end if;
+    insert into chat.notifications as n (user_id, type, title, body, metadata, key)
+    values (
+        send_notification.user_id,
+        'custom',
+        send_notification.title,
+        send_notification.body,
+        coalesce(send_notification.metadata, '{}'),
+        send_notification.key
+    )
+    on conflict on constraint notifications_user_id_key_key do nothing
+    returning n.* into v_notification;
+    if not found then
+        select n.* into strict v_notification
+        from chat.notifications as n
+        where n.user_id = send_notification.user_id and n.key = send_notification.key;
+        return v_notification;
+    end if;
+    perform chat_private.announce_notifications(array[v_notification]);
+    return v_notification;
+end;
+$$;
+
+CREATE FUNCTION chat.send_notification(user_id uuid, title text, body text DEFAULT NULL::text, metadata jsonb DEFAULT '{}'::jsonb, key text DEFAULT NULL::text) RETURNS chat.notifications
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.send_notification(user_id, title, body, metadata, key) AS send_notification;
+END;
+
+COMMENT ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) IS 'Puts a notification of the app''s own into a user''s feed, for the service role. With a key used before for this user it returns that one. Null when the user turned type custom off.';
 
 CREATE FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2378,28 +3059,28 @@ begin
     if found then
         insert into chat.participants (conversation_id, user_id, tenant_id)
         values
-            (v_conversation.id, v_user_id, v_tenant_id),
-            (v_conversation.id, v_other_id, v_tenant_id);
+            (v_conversation.id, v_conversation.user_low_id, v_tenant_id),
+            (v_conversation.id, v_conversation.user_high_id, v_tenant_id);
     else
         -- Somebody was first; whoever had left, and asks, is back.
-        update chat.participants as p
-        set left_at = null
+        select c.* into strict v_conversation
         from chat.conversations as c
         where
             c.tenant_id = v_tenant_id
             and c.user_low_id = least(v_user_id, v_other_id)
             and c.user_high_id = greatest(v_user_id, v_other_id)
-            and p.conversation_id = c.id
+        for no key update;
+        update chat.participants as p
+        set left_at = null
+        where
+            p.conversation_id = v_conversation.id
             and p.user_id = v_user_id
             and p.left_at is not null;
     end if;
 
     select c.* into strict v_conversation
     from chat.conversations as c
-    where
-        c.tenant_id = v_tenant_id
-        and c.user_low_id = least(v_user_id, v_other_id)
-        and c.user_high_id = greatest(v_user_id, v_other_id);
+    where c.id = v_conversation.id;
     return v_conversation;
 end;
 $$;
@@ -2455,6 +3136,8 @@ begin
         if not found then
             perform chat_private.raise_error('conversation_id_taken');
         end if;
+        -- Whoever made it and was removed learns nothing of what it is now.
+        perform chat_private.require_participant(v_conversation.id);
         return v_conversation;
     end if;
 
@@ -2468,7 +3151,9 @@ begin
     where
         m.tenant_id = v_tenant_id
         and m.user_id = any (v_user_id || v_others)
-        and m.removed_at is null;
+        and m.removed_at is null
+    -- Each row locks its member, as everywhere in this order.
+    order by m.user_id;
 
     select c.* into strict v_conversation
     from chat.conversations as c
@@ -2500,35 +3185,10 @@ CREATE FUNCTION chat_private.expired_unread(conversation_id uuid, user_id uuid D
     AS $$
 begin
     perform chat_private.require_participant(expired_unread.conversation_id);
-    return (
-        select count(*)
-        from chat.participants as p
-        inner join chat.messages as m on p.conversation_id = m.conversation_id
-        left join chat.participant_settings as s
-            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
-        where
-            p.conversation_id = expired_unread.conversation_id
-            and p.user_id = coalesce(expired_unread.user_id, auth.uid())
-            and m.seq > case
-                when expired_unread.user_id is null
-                    then coalesce(s.unread_from_seq - 1, p.last_read_seq)
-                else p.last_read_seq
-            end
-            and m.expires_at <= chat_private.now()
-            and m.kind <> 'system'
-            and m.sender_id is distinct from p.user_id
-            and m.deleted_at is null
-            and (
-                expired_unread.user_id is not null
-                or not exists (
-                    select
-                    from chat.hidden_messages as h
-                    where
-                        h.conversation_id = m.conversation_id
-                        and h.message_seq = m.seq
-                        and h.user_id = p.user_id
-                )
-            )
+    return chat_private.count_expired_unread(
+        expired_unread.conversation_id,
+        coalesce(expired_unread.user_id, auth.uid()),
+        by_watermark => expired_unread.user_id is not null
     );
 end;
 $$;
@@ -2731,6 +3391,70 @@ CREATE FUNCTION chat_private.private_state(conversation_id uuid) RETURNS jsonb
            WHERE ((t.conversation_id = private_state.conversation_id) AND (t.user_id = ( SELECT auth.uid() AS uid))))) AS jsonb_build_object;
 END;
 
+CREATE FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) RETURNS TABLE(tenant_id uuid, number bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO ''
+    AS $$
+begin
+    return query
+    with mine as (
+        select
+            p.tenant_id,
+            p.conversation_id,
+            p.user_id,
+            p.visible_from_seq,
+            coalesce(s.unread_from_seq - 1, p.last_read_seq) as read_to
+        from chat.participants as p
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        where
+            p.user_id = auth.uid()
+            and p.conversation_id = any (unread_mentions.conversation_ids)
+            and p.left_at is null
+    )
+
+    select
+        i.tenant_id,
+        count(*)
+    from mine as i
+    inner join chat.conversations as c
+        on i.conversation_id = c.id and i.read_to < c.last_mention_seq
+    cross join lateral (
+        select n.message_seq
+        from chat.mentions as n
+        where
+            n.user_id = i.user_id
+            and n.conversation_id = i.conversation_id
+            and n.message_seq > i.read_to
+        union
+        select n.message_seq
+        from chat.mentions as n
+        where
+            n.user_id is null
+            and n.conversation_id = i.conversation_id
+            and n.message_seq > i.read_to
+    ) as n
+    inner join chat.messages as m
+        on i.conversation_id = m.conversation_id and n.message_seq = m.seq
+    where
+        m.seq >= i.visible_from_seq
+        and m.sender_id is distinct from i.user_id
+        and m.deleted_at is null
+        and (m.expires_at is null or m.expires_at > chat_private.now())
+        and not exists (
+            select
+            from chat.hidden_messages as h
+            where
+                h.conversation_id = m.conversation_id
+                and h.message_seq = m.seq
+                and h.user_id = i.user_id
+        )
+    group by i.tenant_id;
+end;
+$$;
+
+COMMENT ON FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) IS 'How many unread messages of others in these conversations mention the caller or everybody.';
+
 CREATE TABLE chat.attachments (
     conversation_id uuid NOT NULL,
     message_seq bigint NOT NULL,
@@ -2794,6 +3518,7 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
     c.title,
     c.subject_type,
     c.subject_id,
+    c.slow_mode_seconds,
     c.participant_count,
     c.last_activity_at,
     c.last_seq,
@@ -2808,6 +3533,11 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
             WHEN (c.expires_from <= ( SELECT chat_private.now() AS now)) THEN chat_private.expired_unread(c.id)
             ELSE (0)::bigint
         END) AS unread_count,
+        CASE
+            WHEN (c.last_mention_seq > COALESCE((s.unread_from_seq - 1), p.last_read_seq)) THEN COALESCE(( SELECT n.number
+               FROM chat_private.unread_mentions(ARRAY[c.id]) n(tenant_id, number)), (0)::bigint)
+            ELSE (0)::bigint
+        END AS unread_mention_count,
     COALESCE((s.muted_until > ( SELECT chat_private.now() AS now)), false) AS is_muted,
     COALESCE(s.is_pinned, false) AS is_pinned,
     COALESCE(s.is_archived, false) AS is_archived,
@@ -2829,7 +3559,7 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
      LEFT JOIN chat.participant_settings s ON (((p.conversation_id = s.conversation_id) AND (p.user_id = s.user_id))))
   WHERE ((p.user_id = ( SELECT auth.uid() AS uid)) AND (p.left_at IS NULL));
 
-COMMENT ON VIEW chat.inbox IS 'The caller''s conversations with their counterpart, newest readable message and exact unread count. Page by (last_activity_at, conversation_id), newest first.';
+COMMENT ON VIEW chat.inbox IS 'The caller''s conversations with their counterpart, newest readable message and exact unread counts. Page by (last_activity_at, conversation_id), newest first.';
 
 CREATE TABLE chat.mentions (
     conversation_id uuid NOT NULL,
@@ -2906,17 +3636,7 @@ begin
     if not found then
         perform chat_private.raise_error('ban_not_found');
     end if;
-    if exists (
-        select
-        from chat.tenant_members as m
-        where
-            m.tenant_id = v_caller.tenant_id
-            and m.user_id = v_ban.banned_by
-            and m.removed_at is null
-            and m.role < v_caller.role
-    ) then
-        perform chat_private.raise_error('outranked');
-    end if;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
     return chat_private.lift_ban(v_ban, v_caller.user_id);
 end;
 $$;
@@ -3211,6 +3931,7 @@ begin
         select
             n.conversation_id,
             count(*) as number,
+            bool_or(n.visible_from_seq > 1) as is_partial,
             jsonb_agg(jsonb_build_object('user_id', n.user_id, 'role', n.role)) as people
         from new_participants as n
         where n.left_at is null
@@ -3219,7 +3940,8 @@ begin
     loop
         update chat.conversations as c
         set participant_count = c.participant_count + v_joined.number,
-            rev = c.rev + 1
+            rev = c.rev + 1,
+            epoch = c.epoch + v_joined.is_partial::integer
         where c.id = v_joined.conversation_id
         returning c.* into v_conversation;
         update chat.participants as p
@@ -3234,7 +3956,8 @@ begin
         perform chat_private.broadcast_change(
             v_conversation,
             'participant_joined',
-            jsonb_build_object('participants', v_joined.people)
+            jsonb_build_object('participants', v_joined.people),
+            case when v_joined.is_partial then 'inboxes' else 'all' end
         );
     end loop;
     return null;
@@ -3247,6 +3970,7 @@ CREATE FUNCTION chat_private.announce_membership() RETURNS trigger
     AS $$
 declare
     v_is_back constant boolean := tg_op = 'UPDATE' and new.left_at is null;
+    v_is_partial constant boolean := v_is_back and new.visible_from_seq > 1;
     v_conversation chat.conversations;
 begin
     update chat.conversations as c
@@ -3256,7 +3980,7 @@ begin
             else -1
         end,
         rev = c.rev + 1,
-        epoch = c.epoch + (not v_is_back)::integer,
+        epoch = c.epoch + (v_is_partial or not v_is_back)::integer,
         -- Of a row that is gone, sync has nothing to show.
         sync_from_rev = case when tg_op = 'DELETE' then c.rev + 1 else c.sync_from_rev end
     where c.id = old.conversation_id
@@ -3278,7 +4002,8 @@ begin
             jsonb_build_object(
                 'participants',
                 jsonb_build_array(jsonb_build_object('user_id', new.user_id, 'role', new.role))
-            )
+            ),
+            case when v_is_partial then 'inboxes' else 'all' end
         );
         return null;
     end if;
@@ -3296,6 +4021,33 @@ begin
         ]
     );
     return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.announce_notifications(notifications chat.notifications[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    if cardinality(notifications) > 0 then
+        perform chat_private.broadcast(
+            'notification_created',
+            array(select 'user:' || n.user_id from unnest(notifications) as n order by n.id),
+            array(
+                select
+                    jsonb_build_object(
+                        'id', n.id,
+                        'type', n.type,
+                        'actor_id', n.actor_id,
+                        'conversation_id', n.conversation_id,
+                        'message_seq', n.message_seq,
+                        'created_at', n.created_at
+                    )
+                from unnest(notifications) as n
+                order by n.id
+            )
+        );
+    end if;
 end;
 $$;
 
@@ -3346,7 +4098,6 @@ CREATE FUNCTION chat_private.apply_block() RETURNS trigger
     AS $$
 begin
     perform chat_private.lock_pair(new.blocker_id, new.blocked_id);
-    perform chat_private.drop_contact(new.blocker_id, new.blocked_id);
     update chat.conversations as c
     set epoch = c.epoch + 1
     where c.id = any (
@@ -3355,6 +4106,7 @@ begin
             from chat_private.lock_direct_conversations(new.blocker_id, new.blocked_id) as d
         )
     );
+    perform chat_private.drop_contact(new.blocker_id, new.blocked_id);
     perform chat_private.broadcast(
         'user_blocked',
         array['user:' || new.blocker_id],
@@ -3434,14 +4186,27 @@ CREATE FUNCTION chat_private.broadcast_change(conversation chat.conversations, e
     SET search_path TO ''
     AS $$
 declare
-    v_payload constant jsonb := jsonb_build_object(
+    v_seq constant bigint := change ->> 'seq';
+    v_payload jsonb := jsonb_build_object(
         'conversation_id', conversation.id,
         'epoch', conversation.epoch,
         'rev', conversation.rev
-    ) || change;
+    );
     v_topics text [];
     v_payloads jsonb [];
 begin
+    -- A new message is everybody's: sending one looks for nobody.
+    v_payload := v_payload || case
+        when event <> 'message_created' and exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = conversation.id
+                and p.left_at is null
+                and p.visible_from_seq > v_seq
+        ) then jsonb_build_object('seq', v_seq)
+        else change
+    end;
     if reach = 'inboxes'
         or conversation.participant_count
         <= (chat_private.settings_for(conversation.tenant_id)).fan_out_limit
@@ -3452,6 +4217,11 @@ begin
                 v_payload || jsonb_build_object(
                     'unread_count',
                     conversation.message_count - p.read_count + coalesce(s.unread_adjustment, 0)
+                    - case
+                        when conversation.expires_from <= chat_private.now()
+                            then chat_private.count_expired_unread(p.conversation_id, p.user_id)
+                        else 0
+                    end
                 )
             )
         into v_topics, v_payloads
@@ -3653,6 +4423,14 @@ begin
                 c.kind <> 'direct'
                 or not chat_private.is_blocked_between(c.user_low_id, c.user_high_id)
             )
+            -- What is sent here is anything: whoever may not write does not type either.
+            and (
+                purpose <> 'write'
+                or (
+                    c.status = 'open'
+                    and (p.silenced_until is null or p.silenced_until <= chat_private.now())
+                )
+            )
     );
 end;
 $_$;
@@ -3699,6 +4477,36 @@ begin
         from jsonb_each(changes_between.after) as n
         where n.value is distinct from changes_between.before -> n.key
     );
+end;
+$$;
+
+CREATE TABLE chat.tenant_members (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    role chat.tenant_role DEFAULT 'member'::chat.tenant_role NOT NULL,
+    tier text DEFAULT 'free'::text NOT NULL,
+    joined_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    removed_at timestamp with time zone
+);
+
+COMMENT ON TABLE chat.tenant_members IS 'Who belongs to a tenant. Removing sets removed_at: history keeps naming its people.';
+
+CREATE FUNCTION chat_private.check_may_change_ban(ban chat.bans, caller chat.tenant_members) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    if exists (
+        select
+        from chat.tenant_members as m
+        where
+            m.tenant_id = ban.tenant_id
+            and m.user_id = ban.banned_by
+            and m.removed_at is null
+            and m.role < caller.role
+    ) then
+        perform chat_private.raise_error('outranked');
+    end if;
 end;
 $$;
 
@@ -3781,10 +4589,15 @@ declare
     v_user_id constant uuid := auth.uid();
     v_who constant text := (chat_private.settings_for(check_may_start.tenant_id)).who_may_start;
 begin
+    -- Of others than members of the tenant nothing is told, not even that they blocked the caller.
     if exists (
         select
         from unnest(check_may_start.user_ids) as u (id)
-        where chat_private.is_blocked_between(v_user_id, u.id)
+        inner join chat.tenant_members as m on u.id = m.user_id
+        where
+            m.tenant_id = check_may_start.tenant_id
+            and m.removed_at is null
+            and chat_private.is_blocked_between(v_user_id, u.id)
     ) then
         perform chat_private.raise_error('blocked');
     end if;
@@ -3864,6 +4677,20 @@ begin
     then
         perform chat_private.raise_error('send_at_out_of_range');
     end if;
+end;
+$$;
+
+CREATE FUNCTION chat_private.check_timezone() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if not exists (
+        select from pg_catalog.pg_timezone_names as z where z.name = new.timezone
+    ) then
+        perform chat_private.raise_error('unknown_timezone');
+    end if;
+    return new;
 end;
 $$;
 
@@ -3961,6 +4788,43 @@ CREATE FUNCTION chat_private.conversation_topic(conversation_id uuid, epoch inte
     SET search_path TO ''
     RETURN ((('conversation:'::text || conversation_id) || ':'::text) || epoch);
 
+CREATE FUNCTION chat_private.count_expired_unread(conversation_id uuid, user_id uuid, by_watermark boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return (
+        select count(*)
+        from chat.participants as p
+        inner join chat.messages as m on p.conversation_id = m.conversation_id
+        left join chat.participant_settings as s
+            on
+                p.conversation_id = s.conversation_id
+                and p.user_id = s.user_id
+                and not count_expired_unread.by_watermark
+        where
+            p.conversation_id = count_expired_unread.conversation_id
+            and p.user_id = count_expired_unread.user_id
+            and m.seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
+            and m.expires_at <= chat_private.now()
+            and m.kind <> 'system'
+            and m.sender_id is distinct from p.user_id
+            and m.deleted_at is null
+            and (
+                count_expired_unread.by_watermark
+                or not exists (
+                    select
+                    from chat.hidden_messages as h
+                    where
+                        h.conversation_id = m.conversation_id
+                        and h.message_seq = m.seq
+                        and h.user_id = p.user_id
+                )
+            )
+    );
+end;
+$$;
+
 CREATE FUNCTION chat_private.count_gone(message chat.messages, number integer) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4054,23 +4918,52 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.decode_search_hit(parts text[]) RETURNS chat_private.search_hit
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    return row(
+        timestamptz '1970-01-01 00:00:00+00' + parts[1]::bigint * interval '1 microsecond',
+        parts[2]::uuid,
+        parts[3]::bigint
+    )::chat_private.search_hit;
+end;
+$$;
+
 CREATE FUNCTION chat_private.decode_sync_cursor(cursor text) RETURNS SETOF chat_private.sync_position
     LANGUAGE plpgsql STABLE ROWS 500
     SET search_path TO ''
     AS $_$
+declare
+    v_positions chat_private.sync_position [];
 begin
     if decode_sync_cursor.cursor !~ '^(v1(\.[\w-]{22}\d{1,18}(~\d{1,18}){3})*)?$' then
         perform chat_private.raise_error('sync_cursor_invalid');
     end if;
+    v_positions := array(
+        select
+            row(
+                encode(
+                    decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex'
+                )::uuid,
+                split_part(substr(e.entry, 23), '~', 1)::bigint,
+                split_part(substr(e.entry, 23), '~', 2)::bigint,
+                split_part(substr(e.entry, 23), '~', 3)::bigint,
+                split_part(substr(e.entry, 23), '~', 4)::bigint
+            )::chat_private.sync_position
+        from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
+        where e.entry not in ('', 'v1')
+    );
+    -- Each one is answered: a thousand times the same would be a thousand answers.
+    if cardinality(v_positions) <> (
+        select count(distinct p.conversation_id) from unnest(v_positions) as p
+    ) then
+        perform chat_private.raise_error('sync_cursor_invalid');
+    end if;
     return query
-    select
-        encode(decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex')::uuid,
-        split_part(substr(e.entry, 23), '~', 1)::bigint,
-        split_part(substr(e.entry, 23), '~', 2)::bigint,
-        split_part(substr(e.entry, 23), '~', 3)::bigint,
-        split_part(substr(e.entry, 23), '~', 4)::bigint
-    from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
-    where e.entry not in ('', 'v1');
+    select p.*
+    from unnest(v_positions) as p;
 end;
 $_$;
 
@@ -4094,6 +4987,44 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.drop_notification_of_mention() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    delete from chat.notifications as n
+    where
+        n.conversation_id = old.conversation_id
+        and n.message_seq = old.message_seq
+        and n.user_id = old.user_id
+        and n.type = 'mention';
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.drop_notification_of_reaction() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    delete from chat.notifications as n
+    where
+        n.conversation_id = old.conversation_id
+        and n.message_seq = old.message_seq
+        and n.type = 'reaction'
+        and n.actor_id = old.user_id
+        and not exists (
+            select
+            from chat.reactions as r
+            where
+                r.conversation_id = old.conversation_id
+                and r.message_seq = old.message_seq
+                and r.user_id = old.user_id
+        );
+    return null;
+end;
+$$;
+
 CREATE FUNCTION chat_private.drop_tenant_contacts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -4105,6 +5036,130 @@ begin
         (k.user_low_id = old.user_id or k.user_high_id = old.user_id)
         and not chat_private.is_tenant_shared_between(k.user_low_id, k.user_high_id);
     return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    return concat_ws(
+        '~', (extract(epoch from hit.created_at) * 1000000)::bigint, hit.conversation_id, hit.seq
+    );
+end;
+$$;
+
+CREATE FUNCTION chat_private.find_messages(words tsquery, conversation_ids uuid[], visible_from_seqs bigint[], readable bigint, newest timestamp with time zone, sender_id uuid, sent_after timestamp with time zone, before chat_private.search_hit, wanted integer) RETURNS chat_private.search_hit[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+    v_user_id constant uuid := auth.uid();
+    v_now constant timestamptz := chat_private.now();
+    v_conversations constant integer := cardinality(conversation_ids);
+    v_blocked_ids constant uuid [] := array(
+        select b.blocked_id from chat.blocks as b where b.blocker_id = v_user_id
+    );
+    -- Of all messages, how many are somebody else's for one of the caller's own.
+    v_all constant bigint := (
+        select greatest(c.reltuples::bigint, find_messages.readable)
+        from pg_catalog.pg_class as c
+        where c.oid = 'chat.messages'::regclass
+    );
+    v_is_narrow boolean;
+    v_words tsquery := find_messages.words;
+    v_query tsquery;
+    v_hits chat_private.search_hit [] := '{}';
+    v_found chat_private.search_hit [];
+    v_seen bigint;
+    v_seen_before bigint := 0;
+    -- A minute for clocks that were set back.
+    v_top bigint := floor(
+        extract(epoch from least(before.created_at, greatest(newest, clock_timestamp())))
+    ) + 60;
+    v_until timestamptz := coalesce(before.created_at, 'infinity');
+    v_from timestamptz;
+    v_bottom bigint;
+    v_level integer;
+    v_step integer := 0;
+begin
+    loop
+        -- The index can leave out others' messages itself, at a price for each conversation: worth
+        -- it with few, or when one's own are few among all.
+        if v_is_narrow is not true then
+            v_is_narrow := v_conversations <= 10 or (
+                v_conversations <= 1000
+                and (
+                    readable::numeric * readable * (100 + v_conversations)
+                    < 150::numeric * wanted * v_all
+                    or v_seen_before > readable
+                )
+            );
+            if v_is_narrow then
+                v_words := v_words && chat_private.search_any(conversation_ids::text []);
+            end if;
+        end if;
+
+        v_level := v_step / 3;
+        if v_level = 4 or (v_is_narrow and readable <= 5000) then
+            v_query := v_words;
+            v_from := '-infinity';
+        else
+            -- 1, 4 and 16 marks of each level.
+            v_bottom := (v_top >> (6 * v_level + 2)) + 1 - (1 << (2 * (v_step % 3)));
+            v_from := to_timestamp(v_bottom << (6 * v_level + 2));
+            v_query := v_words && chat_private.search_span(v_level, v_bottom, v_top);
+        end if;
+        select
+            count(*),
+            array_agg(
+                row(m.created_at, m.conversation_id, m.seq)::chat_private.search_hit
+                order by m.created_at desc, m.conversation_id desc, m.seq desc
+            ) filter (where i.id is not null and h.user_id is null)
+        into v_seen, v_found
+        from chat.messages as m
+        left join unnest(conversation_ids, visible_from_seqs) as i (id, visible_from_seq)
+            on
+                m.conversation_id = i.id
+                and m.seq >= i.visible_from_seq
+                and (m.expires_at is null or m.expires_at > v_now)
+                and (m.created_at >= find_messages.sent_after) is not false
+                and (m.sender_id = find_messages.sender_id) is not false
+                and (m.sender_id = any (v_blocked_ids)) is not true
+        left join chat.hidden_messages as h
+            on
+                m.conversation_id = h.conversation_id
+                and m.seq = h.message_seq
+                and h.user_id = v_user_id
+        where
+            m.deleted_at is null
+            and m.kind <> 'system'
+            and chat_private.search_vector(
+                m.kind, m.body, m.metadata, m.search_language, m.conversation_id, m.created_at
+            ) @@ v_query
+            and m.created_at >= v_from
+            and m.created_at <= v_until
+            and (
+                before is null
+                or row(m.created_at, m.conversation_id, m.seq)::chat_private.search_hit < before
+            );
+        v_hits := v_hits || v_found;
+        if cardinality(v_hits) >= wanted
+            or v_from = '-infinity'
+            or v_from <= find_messages.sent_after
+        then
+            return v_hits[:wanted];
+        end if;
+        v_seen_before := v_seen_before + v_seen;
+        v_top := (v_bottom << (6 * v_level + 2)) - 1;
+        -- Nothing is between: times have microseconds.
+        v_until := v_from - interval '1 microsecond';
+        -- After nothing, the next level.
+        v_step := v_step + case v_seen when 0 then 3 - v_step % 3 else 1 end;
+    end loop;
 end;
 $$;
 
@@ -4191,6 +5246,56 @@ CREATE FUNCTION chat_private.is_poll_closed(poll chat.messages) RETURNS boolean
 begin
     return poll.metadata ? 'closed_at'
         or coalesce((poll.metadata ->> 'closes_at')::timestamptz <= chat_private.now(), false);
+end;
+$$;
+
+CREATE TABLE chat.notification_preferences (
+    user_id uuid DEFAULT auth.uid() NOT NULL,
+    types_off chat.notification_type[] DEFAULT '{}'::chat.notification_type[] NOT NULL,
+    push text DEFAULT 'all'::text NOT NULL,
+    quiet_from time without time zone,
+    quiet_until time without time zone,
+    timezone text DEFAULT 'UTC'::text NOT NULL,
+    updated_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    CONSTRAINT notification_preferences_push_check CHECK ((push = ANY (ARRAY['all'::text, 'mentions'::text, 'none'::text]))),
+    CONSTRAINT notification_preferences_quiet_check CHECK ((((quiet_from IS NULL) = (quiet_until IS NULL)) AND (quiet_from <> quiet_until))),
+    CONSTRAINT notification_preferences_types_off_check CHECK (((cardinality(types_off) <= 100) AND (array_position(types_off, NULL::chat.notification_type) IS NULL)))
+);
+
+COMMENT ON TABLE chat.notification_preferences IS 'What a user wants to be told, and when not. No row means the defaults. A conversation is muted in chat.participant_settings: nothing in it notifies.';
+
+COMMENT ON COLUMN chat.notification_preferences.types_off IS 'Of these types nothing is written.';
+
+COMMENT ON COLUMN chat.notification_preferences.push IS 'What goes to devices: all; mentions, which is messages to them (direct ones and replies too); or none.';
+
+COMMENT ON COLUMN chat.notification_preferences.quiet_from IS 'From this time of day until quiet_until, in the user''s time zone and over midnight if that is earlier, nothing goes to devices; the feed goes on.';
+
+CREATE FUNCTION chat_private.is_quiet(preferences chat.notification_preferences, at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_date date;
+    -- Until a time that is earlier in the day means the next day's.
+    v_days constant integer := (preferences.quiet_until <= preferences.quiet_from)::integer;
+begin
+    if preferences.quiet_from is null then
+        return false;
+    end if;
+    v_date := (is_quiet.at at time zone preferences.timezone)::date;
+    return exists (
+        select
+        from unnest(array[v_date - 1, v_date]) as n (night)
+        where
+            is_quiet.at >= (n.night + preferences.quiet_from) at time zone preferences.timezone
+            and is_quiet.at
+            < (n.night + v_days + preferences.quiet_until) at time zone preferences.timezone
+    );
+exception
+    -- A time zone that this server does not know any more: one user's, and no reason to tell
+    -- nobody.
+    when invalid_parameter_value then
+        return false;
 end;
 $$;
 
@@ -4347,6 +5452,25 @@ begin
         perform chat_private.raise_error('banned');
     end if;
     return new;
+end;
+$$;
+
+CREATE FUNCTION chat_private.keep_last_mention() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    update chat.conversations as c
+    set last_mention_seq = n.seq
+    from (
+        select
+            m.conversation_id,
+            max(m.message_seq) as seq
+        from new_mentions as m
+        group by m.conversation_id
+    ) as n
+    where c.id = n.conversation_id and c.last_mention_seq < n.seq;
+    return null;
 end;
 $$;
 
@@ -4557,6 +5681,27 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.lock_conversations_left() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := coalesce(to_jsonb(old) ->> 'user_id', to_jsonb(old) ->> 'id');
+begin
+    perform
+    from chat.conversations as c
+    where
+        c.id in (
+            select p.conversation_id
+            from chat.participants as p
+            where p.user_id = v_user_id and (tg_op = 'DELETE' or p.left_at is null)
+        )
+    order by c.id
+    for no key update;
+    return case tg_op when 'DELETE' then old else new end;
+end;
+$$;
+
 CREATE FUNCTION chat_private.lock_direct_conversations(a uuid, b uuid) RETURNS SETOF chat.conversations
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4634,7 +5779,7 @@ begin
         update chat.participant_settings as s
         set unread_from_seq = case
             when s.unread_from_seq > v_read_to then s.unread_from_seq
-            when v_read_to < v_read_seq then v_read_to + 1
+            when s.unread_from_seq is not null and v_read_to < v_read_seq then v_read_to + 1
         end
         where
             s.conversation_id = v_conversation.id
@@ -4693,6 +5838,186 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.notify(user_ids uuid[], type chat.notification_type, actor_id uuid, conversation_id uuid, message_seq bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_created chat.notifications [];
+begin
+    with created as (
+        insert into chat.notifications as n (
+            user_id, type, actor_id, conversation_id, message_seq
+        )
+        select
+            u.id,
+            notify.type,
+            notify.actor_id,
+            notify.conversation_id,
+            notify.message_seq
+        from (select distinct i.id from unnest(notify.user_ids) as i (id)) as u
+        where
+            u.id <> coalesce(notify.actor_id, '00000000-0000-0000-0000-000000000000')
+            and (
+                notify.conversation_id is null
+                or exists (
+                    select
+                    from chat.participants as p
+                    where
+                        p.conversation_id = notify.conversation_id
+                        and p.user_id = u.id
+                        and p.left_at is null
+                        and (notify.message_seq >= p.visible_from_seq) is not false
+                )
+            )
+            and chat_private.wants_notification(u.id, notify.type, notify.conversation_id)
+            and not chat_private.is_blocked_between(u.id, notify.actor_id)
+        order by u.id
+        on conflict on constraint notifications_message_seq_user_id_key do nothing
+        returning n.*
+    )
+
+    select array_agg(c) into v_created
+    from created as c;
+    perform chat_private.announce_notifications(v_created);
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_closed_report() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_notification chat.notifications;
+begin
+    if chat_private.wants_notification(new.reporter_id, 'report_closed', null) then
+        insert into chat.notifications as n (user_id, type, metadata)
+        values (new.reporter_id, 'report_closed', jsonb_build_object('report_id', new.id))
+        returning n.* into v_notification;
+        perform chat_private.announce_notifications(array[v_notification]);
+    end if;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_contact() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if tg_op <> 'INSERT' then
+        delete from chat.notifications as n
+        where
+            n.type in ('contact_request', 'contact_accepted')
+            and (
+                (n.user_id = old.user_low_id and n.actor_id = old.user_high_id)
+                or (n.user_id = old.user_high_id and n.actor_id = old.user_low_id)
+            );
+    end if;
+    if tg_op = 'INSERT' then
+        perform chat_private.notify(
+            array[new.user_low_id, new.user_high_id],
+            'contact_request',
+            new.requested_by,
+            null,
+            null
+        );
+    elsif tg_op = 'UPDATE' then
+        perform chat_private.notify(
+            array[new.requested_by],
+            'contact_accepted',
+            case
+                when new.requested_by = new.user_low_id then new.user_high_id
+                else new.user_low_id
+            end,
+            null,
+            null
+        );
+    end if;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_joining() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.tell_joined(n.conversation_id, array_agg(n.user_id))
+    from new_participants as n
+    where n.left_at is null
+    group by n.conversation_id;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_mentions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.notify(
+        array_agg(n.user_id), 'mention', m.sender_id, m.conversation_id, m.seq
+    )
+    from new_mentions as n
+    inner join chat.messages as m
+        on n.conversation_id = m.conversation_id and n.message_seq = m.seq
+    where n.user_id is not null
+    group by m.conversation_id, m.seq;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_reaction() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.notify(
+        array[m.sender_id], 'reaction', new.user_id, m.conversation_id, m.seq
+    )
+    from chat.messages as m
+    where
+        m.conversation_id = new.conversation_id
+        and m.seq = new.message_seq
+        and m.sender_id is not null;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_reply() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.notify(
+        array(
+            select m.sender_id
+            from chat.messages as m
+            where
+                m.conversation_id = new.conversation_id
+                and m.seq in (new.reply_to_seq, new.thread_root_seq)
+                and m.sender_id is not null
+        ),
+        'reply',
+        new.sender_id,
+        new.conversation_id,
+        new.seq
+    );
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.notify_of_return() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.tell_joined(new.conversation_id, array[new.user_id]);
+    return null;
+end;
+$$;
+
 CREATE FUNCTION chat_private.number_message() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -4717,7 +6042,15 @@ begin
         last_activity_at = new.created_at,
         expires_from = least(c.expires_from, new.expires_at)
     where c.id = new.conversation_id
-    returning c.last_seq, c.rev into new.seq, new.rev;
+    returning
+        c.last_seq,
+        c.rev,
+        (
+            select nullif(s.search_language, 'simple')
+            from chat.settings as s
+            where s.tenant_id = c.tenant_id
+        )
+    into new.seq, new.rev, new.search_language;
     if not found then
         perform chat_private.raise_error('conversation_not_found');
     end if;
@@ -4793,6 +6126,72 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.parse_search(query text, tenant_ids uuid[]) RETURNS tsquery
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_words tsquery;
+    v_has_words boolean;
+begin
+    select
+        string_agg(
+            format('( %s ) & %s', l.words, chat_private.search_any(array[l.name])), ' | '
+        )::tsquery,
+        bool_or(l.is_current)
+    into v_words, v_has_words
+    from (
+        select
+            k.name,
+            bool_or(k.is_current) as is_current,
+            websearch_to_tsquery(k.name::regconfig, parse_search.query) as words
+        from (
+            select
+                s.search_language as name,
+                true as is_current
+            from chat.settings as s
+            where s.tenant_id = any (parse_search.tenant_ids)
+            union all
+            select
+                unnest(s.past_search_languages),
+                false
+            from chat.settings as s
+            where s.tenant_id = any (parse_search.tenant_ids)
+            union all
+            -- A caller without conversations.
+            select
+                'simple',
+                true
+            where parse_search.tenant_ids is null
+        ) as k
+        group by k.name
+    ) as l
+    where querytree(l.words) not in ('', 'T');
+    if v_has_words is not true then
+        perform chat_private.raise_error('search_query_empty');
+    end if;
+    return v_words;
+end;
+$$;
+
+CREATE FUNCTION chat_private.parse_search_cursor(cursor text, is_ranked boolean) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $_$
+declare
+    v_hit constant text := '(~\d{1,16}~[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}~\d{1,18})';
+    v_pattern constant text := case
+        when parse_search_cursor.is_ranked then '^ranked~\d{1,7}' || v_hit || '{2}$'
+        else '^newest' || v_hit || '$'
+    end;
+begin
+    if parse_search_cursor.cursor !~ v_pattern then
+        perform chat_private.raise_error('search_cursor_invalid');
+    end if;
+    return (string_to_array(parse_search_cursor.cursor, '~'))[2:];
+end;
+$_$;
+
 CREATE FUNCTION chat_private.partly_visible_conversations() RETURNS TABLE(conversation_id uuid, visible_from_seq bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 2 PARALLEL SAFE
     SET search_path TO ''
@@ -4827,6 +6226,34 @@ $$;
 
 COMMENT ON FUNCTION chat_private.raise_error(code text) IS 'Raises the documented error of this code: SQLSTATE, message, the code as detail, hint.';
 
+CREATE FUNCTION chat_private.read_conversation_notifications() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.read_notifications(
+        new.user_id,
+        array(
+            select n.id
+            from chat.notifications as n
+            where
+                n.conversation_id = new.conversation_id
+                and n.user_id = new.user_id
+                and n.read_at is null
+                and (
+                    n.type = 'added_to_conversation'
+                    -- A reaction is news of a message that its author has read long ago.
+                    or (n.type <> 'reaction' and n.message_seq <= new.last_read_seq)
+                )
+        ),
+        jsonb_build_object(
+            'conversation_id', new.conversation_id, 'up_to_seq', new.last_read_seq
+        )
+    );
+    return null;
+end;
+$$;
+
 CREATE FUNCTION chat_private.read_count_at(conversation chat.conversations, user_id uuid, last_read_seq bigint) RETURNS bigint
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -4845,6 +6272,70 @@ begin
             and m.sender_id is distinct from read_count_at.user_id
             and m.deleted_at is null
     );
+end;
+$$;
+
+CREATE FUNCTION chat_private.read_notifications(user_id uuid, ids bigint[], which jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_count bigint;
+begin
+    update chat.notifications as n
+    set read_at = chat_private.now()
+    where n.id = any (
+        array(
+            select u.id
+            from chat.notifications as u
+            where
+                u.user_id = read_notifications.user_id
+                and u.id = any (read_notifications.ids)
+                and u.read_at is null
+            order by u.id
+            for no key update
+        )
+    );
+    get diagnostics v_count = row_count;
+    if v_count = 0 then
+        return 0;
+    end if;
+    perform chat_private.broadcast(
+        'notifications_read',
+        array['user:' || read_notifications.user_id],
+        array[read_notifications.which]
+    );
+    return v_count;
+end;
+$$;
+
+CREATE FUNCTION chat_private.read_thread_notifications() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.read_notifications(
+        new.user_id,
+        array(
+            select n.id
+            from chat.notifications as n
+            inner join chat.messages as m
+                on n.conversation_id = m.conversation_id and n.message_seq = m.seq
+            where
+                n.conversation_id = new.conversation_id
+                and n.user_id = new.user_id
+                and n.read_at is null
+                and n.type <> 'reaction'
+                and m.thread_root_seq = new.thread_root_seq
+                and m.seq <= new.last_read_seq
+        ),
+        jsonb_build_object(
+            'conversation_id', new.conversation_id,
+            'thread_root_seq', new.thread_root_seq,
+            'up_to_seq', new.last_read_seq
+        )
+    );
+    return null;
 end;
 $$;
 
@@ -5138,6 +6629,21 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.remember_search_language() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+    new.past_search_languages := array(
+        select distinct l.name
+        from unnest(old.past_search_languages || old.search_language) as l (name)
+        where l.name <> new.search_language
+        order by l.name
+    );
+    return new;
+end;
+$$;
+
 CREATE FUNCTION chat_private.require_admin(conversation_id uuid) RETURNS chat.conversations
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5167,10 +6673,22 @@ CREATE FUNCTION chat_private.require_conversation_moderator(conversation_id uuid
     SET search_path TO ''
     AS $$
 declare
-    v_conversation constant chat.conversations :=
-        chat_private.lock_conversation(require_conversation_moderator.conversation_id);
+    v_conversation chat.conversations;
     v_participant chat.participants;
 begin
+    -- Before the lock: nobody waits for a stranger, nor learns from waiting that there is something.
+    if not exists (
+        select
+        from chat.conversations as c
+        where
+            c.id = require_conversation_moderator.conversation_id
+            and c.tenant_id = any (array(select chat_private.tenant_ids_for_moderator()))
+    ) then
+        perform chat_private.require_participant(require_conversation_moderator.conversation_id);
+    end if;
+    v_conversation := chat_private.lock_conversation(
+        require_conversation_moderator.conversation_id
+    );
     if auth.uid() is not null and v_conversation.tenant_id
         = any (array(select chat_private.tenant_ids_for_moderator()))
     then
@@ -5207,17 +6725,6 @@ begin
     return v_message;
 end;
 $$;
-
-CREATE TABLE chat.tenant_members (
-    tenant_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    role chat.tenant_role DEFAULT 'member'::chat.tenant_role NOT NULL,
-    tier text DEFAULT 'free'::text NOT NULL,
-    joined_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
-    removed_at timestamp with time zone
-);
-
-COMMENT ON TABLE chat.tenant_members IS 'Who belongs to a tenant. Removing sets removed_at: history keeps naming its people.';
 
 CREATE FUNCTION chat_private.require_moderator(tenant_id uuid) RETURNS chat.tenant_members
     LANGUAGE plpgsql STABLE
@@ -5358,6 +6865,65 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.search_any(marks text[]) RETURNS tsquery
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    return ''' ' || array_to_string(marks, ''' | '' ') || '''';
+end;
+$$;
+
+CREATE FUNCTION chat_private.search_span(level integer, bottom bigint, top bigint) RETURNS tsquery
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+declare
+    v_shift constant integer := 6 * search_span.level + 2;
+    v_span constant tsquery := chat_private.search_any(
+        array(
+            select
+                search_span.level
+                || to_hex(case when search_span.level < 2 then s.number & 16383 else s.number end)
+            from generate_series(search_span.bottom, search_span.top >> v_shift) as s (number)
+        )
+    );
+begin
+    if search_span.level >= 2 then
+        return v_span;
+    end if;
+    return v_span && chat_private.search_span(
+        search_span.level + 2, (search_span.bottom << v_shift) >> (v_shift + 12), search_span.top
+    );
+end;
+$$;
+
+CREATE FUNCTION chat_private.search_vector(kind chat.message_kind, body text, metadata jsonb, language text, conversation_id uuid, created_at timestamp with time zone) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+declare
+    v_language constant text := coalesce(search_vector.language, 'simple');
+    v_seconds constant bigint := floor(extract(epoch from search_vector.created_at));
+begin
+    return to_tsvector(
+        v_language::regconfig,
+        chat_private.searchable_text(
+            search_vector.kind, search_vector.body, search_vector.metadata
+        )
+    ) || array_to_tsvector(
+        array[
+            ' ' || v_language,
+            ' ' || search_vector.conversation_id,
+            ' 0' || to_hex((v_seconds >> 2) & 16383),
+            ' 1' || to_hex((v_seconds >> 8) & 16383),
+            ' 2' || to_hex(v_seconds >> 14),
+            ' 3' || to_hex(v_seconds >> 20)
+        ]
+    );
+end;
+$$;
+
 CREATE FUNCTION chat_private.send_due_messages(max_count integer DEFAULT 100) RETURNS TABLE(id uuid, error_code text)
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5367,7 +6933,6 @@ declare
     v_sub constant text := current_setting('request.jwt.claim.sub', true);
     v_due chat.scheduled_messages;
     v_state text;
-    v_error chat_private.errors;
 begin
     for v_due in
         with due as (
@@ -5409,10 +6974,11 @@ begin
                 get stacked diagnostics
                     v_state = returned_sqlstate,
                     error_code = pg_exception_detail;
-                select e.* into v_error
-                from chat_private.errors as e
-                where e.code = send_due_messages.error_code;
-                if not found then
+                if not exists (
+                    select
+                    from chat_private.errors as e
+                    where e.code = send_due_messages.error_code
+                ) then
                     error_code := v_state;
                 end if;
         end;
@@ -5534,6 +7100,8 @@ CREATE TABLE chat.settings (
     attachments_per_message integer DEFAULT 10 NOT NULL,
     attachment_max_bytes bigint DEFAULT 10485760 NOT NULL,
     attachment_mime_types text[] DEFAULT '{image/jpeg,image/png,image/gif,image/webp}'::text[] NOT NULL,
+    search_language text DEFAULT 'simple'::text NOT NULL,
+    past_search_languages text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT settings_attachment_max_bytes_check CHECK ((attachment_max_bytes > 0)),
     CONSTRAINT settings_attachment_mime_types_check CHECK ((cardinality(attachment_mime_types) <= 100)),
     CONSTRAINT settings_attachments_per_message_check CHECK (((attachments_per_message >= 0) AND (attachments_per_message <= 10))),
@@ -5543,6 +7111,7 @@ CREATE TABLE chat.settings (
     CONSTRAINT settings_message_max_length_check CHECK (((message_max_length >= 1) AND (message_max_length <= 10000))),
     CONSTRAINT settings_pins_per_conversation_check CHECK (((pins_per_conversation >= 0) AND (pins_per_conversation <= 1000))),
     CONSTRAINT settings_revisions_visible_to_check CHECK ((revisions_visible_to = ANY (ARRAY['nobody'::text, 'admins'::text, 'participants'::text]))),
+    CONSTRAINT settings_search_language_check CHECK ((search_language = ANY (ARRAY['simple'::text, 'arabic'::text, 'armenian'::text, 'basque'::text, 'catalan'::text, 'danish'::text, 'dutch'::text, 'english'::text, 'finnish'::text, 'french'::text, 'german'::text, 'greek'::text, 'hindi'::text, 'hungarian'::text, 'indonesian'::text, 'irish'::text, 'italian'::text, 'lithuanian'::text, 'nepali'::text, 'norwegian'::text, 'portuguese'::text, 'romanian'::text, 'russian'::text, 'serbian'::text, 'spanish'::text, 'swedish'::text, 'tamil'::text, 'turkish'::text, 'yiddish'::text]))),
     CONSTRAINT settings_sends_per_minute_check CHECK ((sends_per_minute > 0)),
     CONSTRAINT settings_who_may_open_subjects_check CHECK ((who_may_open_subjects = ANY (ARRAY['members'::text, 'moderators'::text, 'nobody'::text]))),
     CONSTRAINT settings_who_may_start_check CHECK ((who_may_start = ANY (ARRAY['members'::text, 'contacts'::text, 'moderators'::text])))
@@ -5557,6 +7126,10 @@ COMMENT ON COLUMN chat.settings.fan_out_limit IS 'Up to how many participants ea
 COMMENT ON COLUMN chat.settings.edit_window IS 'How long a message can be edited. Null: always.';
 
 COMMENT ON COLUMN chat.settings.sends_per_minute IS 'By one user, in the tenant. Null: no limit.';
+
+COMMENT ON COLUMN chat.settings.search_language IS 'How the words of new messages are indexed: a text search configuration. Text and not regconfig, which pg_upgrade cannot carry.';
+
+COMMENT ON COLUMN chat.settings.past_search_languages IS 'What search_language was before: messages sent then are found by the rules of that language.';
 
 CREATE FUNCTION chat_private.settings_for(tenant_id uuid) RETURNS chat.settings
     LANGUAGE plpgsql STABLE
@@ -5627,8 +7200,34 @@ begin
         -- Private state is given whole, but what was unhidden only with the last page.
         case when v_step.has_more then known.private_rev else current_private_rev end,
         take_sync_step.visible_from_seq
-    );
+    )::chat_private.sync_position;
     return v_step;
+end;
+$$;
+
+CREATE FUNCTION chat_private.tell_joined(conversation_id uuid, user_ids uuid[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_conversation chat.conversations;
+begin
+    select c.* into v_conversation
+    from chat.conversations as c
+    where c.id = tell_joined.conversation_id;
+    if v_conversation.kind = 'direct' or cardinality(tell_joined.user_ids)
+        > (chat_private.settings_for(v_conversation.tenant_id)).fan_out_limit
+    then
+        return;
+    end if;
+    delete from chat.notifications as n
+    where
+        n.conversation_id = v_conversation.id
+        and n.user_id = any (tell_joined.user_ids)
+        and n.type = 'added_to_conversation';
+    perform chat_private.notify(
+        tell_joined.user_ids, 'added_to_conversation', auth.uid(), v_conversation.id, null
+    );
 end;
 $$;
 
@@ -5740,57 +7339,6 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) RETURNS bigint
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO ''
-    AS $$
-declare
-    v_user_id constant uuid := auth.uid();
-begin
-    return (
-        select count(*)
-        from (
-            select n.message_seq
-            from chat.mentions as n
-            where
-                n.user_id = v_user_id
-                and n.conversation_id = unread_mentions.conversation_id
-                and n.message_seq > unread_mentions.last_read_seq
-            union
-            select n.message_seq
-            from chat.mentions as n
-            where
-                n.user_id is null
-                and n.conversation_id = unread_mentions.conversation_id
-                and n.message_seq > unread_mentions.last_read_seq
-        ) as s
-        inner join chat.messages as m
-            on m.conversation_id = unread_mentions.conversation_id and s.message_seq = m.seq
-        where
-            m.sender_id is distinct from v_user_id
-            and chat_private.can_read_message(m.conversation_id, m.seq)
-    );
-end;
-$$;
-
-COMMENT ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) IS 'How many messages of others, readable and after this one, mention the caller or everybody.';
-
-CREATE FUNCTION chat_private.user_ids_blocked_with() RETURNS SETOF uuid
-    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 5 PARALLEL SAFE
-    SET search_path TO ''
-    AS $$
-begin
-    return query
-    select k.blocked_id
-    from chat.blocks as k
-    where k.blocker_id = auth.uid()
-    union
-    select k.blocker_id
-    from chat.blocks as k
-    where k.blocked_id = auth.uid();
-end;
-$$;
-
 CREATE FUNCTION chat_private.verify_audit_log(tenant_id uuid) RETURNS TABLE(entries bigint, broken_seq bigint, problem text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -5798,7 +7346,7 @@ CREATE FUNCTION chat_private.verify_audit_log(tenant_id uuid) RETURNS TABLE(entr
 declare
     v_entry chat_private.audit_log;
     v_head chat_private.audit_heads;
-    v_hash bytea := '';
+    v_hash bytea := ''::bytea;
 begin
     entries := 0;
     for v_entry in
@@ -5828,6 +7376,29 @@ begin
         problem := 'missing at the end';
     end if;
     return next;
+end;
+$$;
+
+CREATE FUNCTION chat_private.wants_notification(user_id uuid, type chat.notification_type, conversation_id uuid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return not exists (
+        select
+        from chat.notification_preferences as f
+        where
+            f.user_id = wants_notification.user_id
+            and wants_notification.type = any (f.types_off)
+    )
+    and not exists (
+        select
+        from chat.participant_settings as s
+        where
+            s.conversation_id = wants_notification.conversation_id
+            and s.user_id = wants_notification.user_id
+            and s.muted_until > chat_private.now()
+    );
 end;
 $$;
 
@@ -5881,6 +7452,41 @@ CREATE TABLE chat.message_revisions (
 );
 
 COMMENT ON TABLE chat.message_revisions IS 'Every earlier text of an edited message, for those whom the tenant''s settings let see it.';
+
+CREATE VIEW chat.notification_feed WITH (security_invoker='true') AS
+ SELECT id,
+    type,
+    actor_id,
+    conversation_id,
+    message_seq,
+    COALESCE(title, ( SELECT COALESCE(p.display_name, p.username) AS "coalesce"
+           FROM chat.profiles p
+          WHERE (p.id = n.actor_id))) AS title,
+        CASE type
+            WHEN 'custom'::chat.notification_type THEN body
+            WHEN 'added_to_conversation'::chat.notification_type THEN ( SELECT c.title
+               FROM chat.conversations c
+              WHERE (c.id = n.conversation_id))
+            ELSE ( SELECT "left"(m.body, 200) AS "left"
+               FROM chat.messages m
+              WHERE ((m.conversation_id = n.conversation_id) AND (m.seq = n.message_seq)))
+        END AS body,
+    metadata,
+    created_at,
+    read_at
+   FROM chat.notifications n
+  WHERE (user_id = ( SELECT auth.uid() AS uid));
+
+COMMENT ON VIEW chat.notification_feed IS 'The caller''s notifications with what to show: who, and the message as it is now. Page by id, newest first.';
+
+ALTER TABLE chat.notifications ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME chat.notifications_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE chat.poll_votes (
     conversation_id uuid NOT NULL,
@@ -5984,11 +7590,13 @@ CREATE VIEW chat.unread_totals WITH (security_invoker='true') AS
  SELECT tenant_id,
     count(*) FILTER (WHERE (unread_count > 0)) AS conversation_count,
     (sum(unread_count))::bigint AS unread_count,
-    (COALESCE(sum(unread_count) FILTER (WHERE (NOT is_muted)), (0)::numeric))::bigint AS unmuted_unread_count
+    (COALESCE(sum(unread_count) FILTER (WHERE (NOT is_muted)), (0)::numeric))::bigint AS unmuted_unread_count,
+    COALESCE(( SELECT n.number
+           FROM chat_private.unread_mentions(array_agg(i.conversation_id) FILTER (WHERE (i.unread_count > 0))) n(tenant_id, number)), (0)::bigint) AS unread_mention_count
    FROM chat.inbox i
   GROUP BY tenant_id;
 
-COMMENT ON VIEW chat.unread_totals IS 'The caller''s unread messages in total, a row for each tenant; exact.';
+COMMENT ON VIEW chat.unread_totals IS 'The caller''s unread messages and mentions in total, a row for each tenant; exact.';
 
 CREATE TABLE chat_private.audit_heads (
     tenant_id uuid NOT NULL,
@@ -6029,6 +7637,21 @@ CREATE TABLE chat_private.orphaned_objects (
 COMMENT ON TABLE chat_private.orphaned_objects IS 'Files to remove from bucket chat-attachments. Nobody can read them meanwhile.';
 
 COMMENT ON COLUMN chat_private.orphaned_objects.is_restorable IS 'The message is a tombstone that can still be restored: remove once it no longer can.';
+
+CREATE TABLE chat_private.push_tokens (
+    user_id uuid NOT NULL,
+    device_id uuid NOT NULL,
+    provider text NOT NULL,
+    token text NOT NULL,
+    CONSTRAINT push_tokens_provider_check CHECK ((provider = ANY (ARRAY['apns'::text, 'fcm'::text, 'webpush'::text]))),
+    CONSTRAINT push_tokens_token_check CHECK ((((octet_length(token) >= 1) AND (octet_length(token) <= 2000)) AND
+CASE
+    WHEN (provider = 'webpush'::text) THEN COALESCE((((token)::jsonb ->> 'endpoint'::text) ~ '^https://'::text), false)
+    ELSE true
+END))
+);
+
+COMMENT ON TABLE chat_private.push_tokens IS 'What a push service calls an installation; that of one user at a time.';
 
 CREATE TABLE chat_private.send_windows (
     tenant_id uuid NOT NULL,
@@ -6076,6 +7699,9 @@ ALTER TABLE ONLY chat.conversations
 ALTER TABLE ONLY chat.conversations
     ADD CONSTRAINT conversations_tenant_id_id_key UNIQUE (tenant_id, id);
 
+ALTER TABLE ONLY chat.devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (user_id, id);
+
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_conversation_id_user_id_thread_root_seq_key UNIQUE NULLS NOT DISTINCT (conversation_id, user_id, thread_root_seq);
 
@@ -6093,6 +7719,18 @@ ALTER TABLE ONLY chat.messages
 
 ALTER TABLE ONLY chat.messages
     ADD CONSTRAINT messages_pkey PRIMARY KEY (conversation_id, seq);
+
+ALTER TABLE ONLY chat.notification_preferences
+    ADD CONSTRAINT notification_preferences_pkey PRIMARY KEY (user_id);
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_message_seq_user_id_key UNIQUE (conversation_id, message_seq, user_id);
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_user_id_key_key UNIQUE (user_id, key);
 
 ALTER TABLE ONLY chat.participant_settings
     ADD CONSTRAINT participant_settings_pkey PRIMARY KEY (conversation_id, user_id);
@@ -6163,6 +7801,12 @@ ALTER TABLE ONLY chat_private.errors
 ALTER TABLE ONLY chat_private.orphaned_objects
     ADD CONSTRAINT orphaned_objects_pkey PRIMARY KEY (path);
 
+ALTER TABLE ONLY chat_private.push_tokens
+    ADD CONSTRAINT push_tokens_pkey PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE ONLY chat_private.push_tokens
+    ADD CONSTRAINT push_tokens_token_key UNIQUE (token);
+
 ALTER TABLE ONLY chat_private.send_windows
     ADD CONSTRAINT send_windows_pkey PRIMARY KEY (tenant_id, user_id);
 
@@ -6191,6 +7835,8 @@ CREATE INDEX conversations_user_high_id_idx ON chat.conversations USING btree (t
 
 CREATE INDEX conversations_user_low_id_idx ON chat.conversations USING btree (tenant_id, user_low_id) WHERE (user_low_id IS NOT NULL);
 
+CREATE INDEX devices_session_id_idx ON chat.devices USING btree (session_id) WHERE (session_id IS NOT NULL);
+
 CREATE INDEX drafts_conversation_id_reply_to_seq_idx ON chat.drafts USING btree (conversation_id, reply_to_seq);
 
 CREATE INDEX drafts_conversation_id_thread_root_seq_idx ON chat.drafts USING btree (conversation_id, thread_root_seq);
@@ -6207,9 +7853,19 @@ CREATE INDEX messages_changed_idx ON chat.messages USING btree (conversation_id,
 
 CREATE INDEX messages_reply_to_seq_idx ON chat.messages USING btree (conversation_id, reply_to_seq) WHERE (reply_to_seq IS NOT NULL);
 
+CREATE INDEX messages_search_idx ON chat.messages USING gin (chat_private.search_vector(kind, body, metadata, search_language, conversation_id, created_at)) WITH (fastupdate=off) WHERE ((deleted_at IS NULL) AND (kind <> 'system'::chat.message_kind));
+
 CREATE INDEX messages_sender_id_idx ON chat.messages USING btree (conversation_id, sender_id);
 
 CREATE INDEX messages_thread_root_seq_idx ON chat.messages USING btree (conversation_id, thread_root_seq, seq) WHERE (thread_root_seq IS NOT NULL);
+
+CREATE INDEX notifications_actor_id_idx ON chat.notifications USING btree (actor_id, user_id);
+
+CREATE INDEX notifications_conversation_id_user_id_idx ON chat.notifications USING btree (conversation_id, user_id, message_seq);
+
+CREATE INDEX notifications_unread_idx ON chat.notifications USING btree (user_id, id) WHERE (read_at IS NULL);
+
+CREATE INDEX notifications_user_id_id_idx ON chat.notifications USING btree (user_id, id);
 
 CREATE INDEX participant_settings_user_id_idx ON chat.participant_settings USING btree (user_id);
 
@@ -6269,11 +7925,21 @@ CREATE TRIGGER blocks_apply_block AFTER INSERT ON chat.blocks FOR EACH ROW EXECU
 
 CREATE TRIGGER blocks_lift_block AFTER DELETE ON chat.blocks FOR EACH ROW EXECUTE FUNCTION chat_private.lift_block();
 
+CREATE TRIGGER contacts_notify_of_accepted_contact AFTER UPDATE OF state ON chat.contacts FOR EACH ROW WHEN (((old.state = 'pending'::chat.contact_state) AND (new.state = 'accepted'::chat.contact_state))) EXECUTE FUNCTION chat_private.notify_of_contact();
+
+CREATE TRIGGER contacts_notify_of_contact AFTER INSERT OR DELETE ON chat.contacts FOR EACH ROW EXECUTE FUNCTION chat_private.notify_of_contact();
+
 CREATE TRIGGER conversations_record_slow_mode AFTER UPDATE OF slow_mode_seconds ON chat.conversations FOR EACH ROW WHEN ((old.slow_mode_seconds <> new.slow_mode_seconds)) EXECUTE FUNCTION chat_private.record_slow_mode();
 
 CREATE TRIGGER drafts_count_private_row AFTER INSERT OR DELETE OR UPDATE ON chat.drafts FOR EACH ROW WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION chat_private.count_private_row();
 
 CREATE TRIGGER drafts_set_updated_at BEFORE UPDATE ON chat.drafts FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
+
+CREATE TRIGGER mentions_drop_notification_of_mention AFTER DELETE ON chat.mentions FOR EACH ROW EXECUTE FUNCTION chat_private.drop_notification_of_mention();
+
+CREATE TRIGGER mentions_keep_last_mention AFTER INSERT ON chat.mentions REFERENCING NEW TABLE AS new_mentions FOR EACH STATEMENT EXECUTE FUNCTION chat_private.keep_last_mention();
+
+CREATE TRIGGER mentions_notify_of_mentions AFTER INSERT ON chat.mentions REFERENCING NEW TABLE AS new_mentions FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_mentions();
 
 CREATE TRIGGER messages_broadcast_message AFTER INSERT ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.broadcast_message();
 
@@ -6282,6 +7948,8 @@ CREATE TRIGGER messages_follow_written_thread AFTER INSERT ON chat.messages FOR 
 CREATE TRIGGER messages_keep_message_identity BEFORE UPDATE ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.keep_message_identity();
 
 CREATE TRIGGER messages_keep_poll BEFORE UPDATE OF kind, metadata ON chat.messages FOR EACH ROW WHEN (((old.kind = 'poll'::chat.message_kind) AND (old.deleted_at IS NULL) AND (new.deleted_at IS NULL) AND ((new.kind IS DISTINCT FROM old.kind) OR (new.metadata IS DISTINCT FROM old.metadata)))) EXECUTE FUNCTION chat_private.keep_poll();
+
+CREATE TRIGGER messages_notify_of_reply AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((new.reply_to_seq IS NOT NULL) OR (new.thread_root_seq IS NOT NULL))) EXECUTE FUNCTION chat_private.notify_of_reply();
 
 CREATE TRIGGER messages_number_message BEFORE INSERT ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.number_message();
 
@@ -6293,6 +7961,10 @@ CREATE TRIGGER messages_reset_mention_all AFTER UPDATE OF metadata ON chat.messa
 
 CREATE TRIGGER messages_set_mention_all AFTER INSERT ON chat.messages FOR EACH ROW WHEN ((new.metadata ? 'mention_all'::text)) EXECUTE FUNCTION chat_private.set_mention_all();
 
+CREATE TRIGGER notification_preferences_check_timezone BEFORE INSERT OR UPDATE OF timezone ON chat.notification_preferences FOR EACH ROW EXECUTE FUNCTION chat_private.check_timezone();
+
+CREATE TRIGGER notification_preferences_set_updated_at BEFORE UPDATE ON chat.notification_preferences FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
+
 CREATE TRIGGER participant_settings_announce_private_change AFTER INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW EXECUTE FUNCTION chat_private.announce_private_change();
 
 CREATE TRIGGER participant_settings_count_private_change BEFORE INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW EXECUTE FUNCTION chat_private.count_private_change();
@@ -6303,19 +7975,35 @@ CREATE TRIGGER participants_announce_joined AFTER INSERT ON chat.participants RE
 
 CREATE TRIGGER participants_announce_membership AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.announce_membership();
 
+CREATE TRIGGER participants_notify_of_joining AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_joining();
+
+CREATE TRIGGER participants_notify_of_return AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NOT NULL) AND (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.notify_of_return();
+
+CREATE TRIGGER participants_read_conversation_notifications AFTER UPDATE OF last_read_seq ON chat.participants FOR EACH ROW WHEN (((new.last_read_seq > old.last_read_seq) AND (old.left_at IS NULL))) EXECUTE FUNCTION chat_private.read_conversation_notifications();
+
 CREATE TRIGGER participants_record_added AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.record_participants();
 
 CREATE TRIGGER participants_record_change AFTER UPDATE OF left_at, role, silenced_until ON chat.participants FOR EACH ROW WHEN ((((old.left_at IS NULL) <> (new.left_at IS NULL)) OR (old.role <> new.role) OR (old.silenced_until IS DISTINCT FROM new.silenced_until))) EXECUTE FUNCTION chat_private.record_participant_change();
 
 CREATE TRIGGER participants_require_tenant_membership BEFORE INSERT OR UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN ((new.left_at IS NULL)) EXECUTE FUNCTION chat_private.require_tenant_membership();
 
+CREATE TRIGGER profiles_lock_conversations_left BEFORE DELETE ON chat.profiles FOR EACH ROW EXECUTE FUNCTION chat_private.lock_conversations_left();
+
 CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON chat.profiles FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
+
+CREATE TRIGGER reactions_drop_notification_of_reaction AFTER DELETE ON chat.reactions FOR EACH ROW EXECUTE FUNCTION chat_private.drop_notification_of_reaction();
+
+CREATE TRIGGER reactions_notify_of_reaction AFTER INSERT ON chat.reactions FOR EACH ROW EXECUTE FUNCTION chat_private.notify_of_reaction();
+
+CREATE TRIGGER reports_notify_of_closed_report AFTER UPDATE OF state ON chat.reports FOR EACH ROW WHEN (((old.state = 'open'::chat.report_state) AND (new.state <> 'open'::chat.report_state) AND (new.reporter_id IS NOT NULL))) EXECUTE FUNCTION chat_private.notify_of_closed_report();
 
 CREATE TRIGGER reports_record_report AFTER UPDATE OF state ON chat.reports FOR EACH ROW WHEN ((old.state <> new.state)) EXECUTE FUNCTION chat_private.record_report();
 
 CREATE TRIGGER saved_messages_count_private_row AFTER INSERT OR DELETE OR UPDATE ON chat.saved_messages FOR EACH ROW WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION chat_private.count_private_row();
 
 CREATE TRIGGER settings_record_settings AFTER UPDATE ON chat.settings FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION chat_private.record_settings();
+
+CREATE TRIGGER settings_remember_search_language BEFORE UPDATE ON chat.settings FOR EACH ROW EXECUTE FUNCTION chat_private.remember_search_language();
 
 CREATE TRIGGER tenant_members_drop_tenant_contacts AFTER UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN (((old.removed_at IS NULL) AND (new.removed_at IS NOT NULL))) EXECUTE FUNCTION chat_private.drop_tenant_contacts();
 
@@ -6324,6 +8012,10 @@ CREATE TRIGGER tenant_members_drop_tenant_contacts_of_deleted AFTER DELETE ON ch
 CREATE TRIGGER tenant_members_keep_banned_out BEFORE INSERT OR UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN ((new.removed_at IS NULL)) EXECUTE FUNCTION chat_private.keep_banned_out();
 
 CREATE TRIGGER tenant_members_leave_tenant_conversations AFTER UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN (((old.removed_at IS NULL) AND (new.removed_at IS NOT NULL))) EXECUTE FUNCTION chat_private.leave_tenant_conversations();
+
+CREATE TRIGGER tenant_members_lock_conversations_left BEFORE UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN (((old.removed_at IS NULL) AND (new.removed_at IS NOT NULL))) EXECUTE FUNCTION chat_private.lock_conversations_left();
+
+CREATE TRIGGER tenant_members_lock_conversations_left_by_deleted BEFORE DELETE ON chat.tenant_members FOR EACH ROW EXECUTE FUNCTION chat_private.lock_conversations_left();
 
 CREATE TRIGGER tenant_members_record_added AFTER INSERT ON chat.tenant_members REFERENCING NEW TABLE AS changed_members FOR EACH STATEMENT EXECUTE FUNCTION chat_private.record_tenant_members();
 
@@ -6334,6 +8026,8 @@ CREATE TRIGGER tenant_members_record_deleted AFTER DELETE ON chat.tenant_members
 CREATE TRIGGER tenants_create_settings AFTER INSERT ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.create_settings();
 
 CREATE TRIGGER tenants_record_tenant AFTER INSERT OR UPDATE ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.record_tenant();
+
+CREATE TRIGGER thread_reads_read_thread_notifications AFTER INSERT OR UPDATE OF last_read_seq ON chat.thread_reads FOR EACH ROW EXECUTE FUNCTION chat_private.read_thread_notifications();
 
 CREATE TRIGGER tiers_record_tier AFTER INSERT OR DELETE OR UPDATE ON chat.tiers FOR EACH ROW EXECUTE FUNCTION chat_private.record_tier();
 
@@ -6388,6 +8082,12 @@ ALTER TABLE ONLY chat.conversations
 ALTER TABLE ONLY chat.conversations
     ADD CONSTRAINT conversations_user_low_id_fkey FOREIGN KEY (tenant_id, user_low_id) REFERENCES chat.tenant_members(tenant_id, user_id) ON DELETE SET NULL (user_low_id);
 
+ALTER TABLE ONLY chat.devices
+    ADD CONSTRAINT devices_session_id_fkey FOREIGN KEY (session_id) REFERENCES auth.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.devices
+    ADD CONSTRAINT devices_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_reply_to_seq_fkey FOREIGN KEY (conversation_id, reply_to_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE SET NULL (reply_to_seq);
 
@@ -6423,6 +8123,21 @@ ALTER TABLE ONLY chat.messages
 
 ALTER TABLE ONLY chat.messages
     ADD CONSTRAINT messages_thread_root_seq_fkey FOREIGN KEY (conversation_id, thread_root_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE SET NULL (thread_root_seq);
+
+ALTER TABLE ONLY chat.notification_preferences
+    ADD CONSTRAINT notification_preferences_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_actor_id_fkey FOREIGN KEY (actor_id) REFERENCES chat.profiles(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.notifications
+    ADD CONSTRAINT notifications_user_id_participants_fkey FOREIGN KEY (conversation_id, user_id) REFERENCES chat.participants(conversation_id, user_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY chat.participant_settings
     ADD CONSTRAINT participant_settings_conversation_id_user_id_fkey FOREIGN KEY (conversation_id, user_id) REFERENCES chat.participants(conversation_id, user_id) ON DELETE CASCADE;
@@ -6505,6 +8220,9 @@ ALTER TABLE ONLY chat.thread_reads
 ALTER TABLE ONLY chat_private.deleted_messages
     ADD CONSTRAINT deleted_messages_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
 
+ALTER TABLE ONLY chat_private.push_tokens
+    ADD CONSTRAINT push_tokens_device_id_fkey FOREIGN KEY (user_id, device_id) REFERENCES chat.devices(user_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat_private.send_windows
     ADD CONSTRAINT send_windows_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES chat.tenant_members(tenant_id, user_id) ON DELETE CASCADE;
 
@@ -6525,6 +8243,8 @@ ALTER TABLE chat.blocks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chat.contacts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.conversations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat.devices ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.drafts ENABLE ROW LEVEL SECURITY;
 
@@ -6550,6 +8270,10 @@ CREATE POLICY "moderators can read what was reported" ON chat.report_evidence FO
    FROM chat.reports r
   WHERE (r.id = report_evidence.report_id)))));
 
+ALTER TABLE chat.notification_preferences ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat.notifications ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE chat.participant_settings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.participants ENABLE ROW LEVEL SECURITY;
@@ -6569,6 +8293,10 @@ CREATE POLICY "participants can read earlier texts where the tenant lets them" O
 CREATE POLICY "participants can read how far they have read threads" ON chat.thread_reads FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (EXISTS ( SELECT
    FROM chat.messages m
   WHERE ((m.conversation_id = thread_reads.conversation_id) AND (m.seq = thread_reads.thread_root_seq))))));
+
+CREATE POLICY "participants can read mentions in messages they can read" ON chat.mentions FOR SELECT TO authenticated USING (((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member))) AND (EXISTS ( SELECT
+   FROM chat.messages m
+  WHERE ((m.conversation_id = mentions.conversation_id) AND (m.seq = mentions.message_seq) AND (m.deleted_at IS NULL))))));
 
 CREATE POLICY "participants can read messages until they expire" ON chat.messages FOR SELECT TO authenticated USING ((((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_reader() AS conversation_ids_for_reader))) OR (EXISTS ( SELECT
    FROM chat_private.partly_visible_conversations() v(conversation_id, visible_from_seq)
@@ -6603,10 +8331,6 @@ CREATE POLICY "participants can read votes in polls they can read" ON chat.poll_
 
 CREATE POLICY "participants can read what they have scheduled" ON chat.scheduled_messages FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND (conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member)))));
 
-CREATE POLICY "participants can read who is mentioned in messages they can rea" ON chat.mentions FOR SELECT TO authenticated USING (((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member))) AND (EXISTS ( SELECT
-   FROM chat.messages m
-  WHERE ((m.conversation_id = mentions.conversation_id) AND (m.seq = mentions.message_seq) AND (m.deleted_at IS NULL))))));
-
 CREATE POLICY "participants can see who else takes part" ON chat.participants FOR SELECT TO authenticated USING ((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member))));
 
 ALTER TABLE chat.pins ENABLE ROW LEVEL SECURITY;
@@ -6639,17 +8363,31 @@ ALTER TABLE chat.tiers ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "users can block others" ON chat.blocks FOR INSERT TO authenticated WITH CHECK ((blocker_id = ( SELECT auth.uid() AS uid)));
 
+CREATE POLICY "users can change their notification preferences" ON chat.notification_preferences FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "users can change their own profile" ON chat.profiles FOR UPDATE TO authenticated USING ((id = ( SELECT auth.uid() AS uid))) WITH CHECK ((id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can change what they saved" ON chat.saved_messages FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (EXISTS ( SELECT
    FROM chat.messages m
   WHERE ((m.conversation_id = saved_messages.conversation_id) AND (m.seq = saved_messages.message_seq) AND (m.deleted_at IS NULL))))));
 
+CREATE POLICY "users can drop their devices" ON chat.devices FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "users can drop their notification preferences" ON chat.notification_preferences FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "users can drop their notifications" ON chat.notifications FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "users can drop their own drafts" ON chat.drafts FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can drop what they saved" ON chat.saved_messages FOR DELETE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE POLICY "users can make their notification preferences" ON chat.notification_preferences FOR INSERT TO authenticated WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "users can name their devices" ON chat.devices FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "users can read their contacts and requests" ON chat.contacts FOR SELECT TO authenticated USING (((user_low_id = ( SELECT auth.uid() AS uid)) OR (user_high_id = ( SELECT auth.uid() AS uid))));
+
+CREATE POLICY "users can read their notification preferences" ON chat.notification_preferences FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can read their own profile and those they talk to" ON chat.profiles FOR SELECT TO authenticated USING (((id = ( SELECT auth.uid() AS uid)) OR (EXISTS ( SELECT
    FROM chat.participants p
@@ -6657,7 +8395,13 @@ CREATE POLICY "users can read their own profile and those they talk to" ON chat.
    FROM chat.contacts k)) OR (id IN ( SELECT k.user_high_id
    FROM chat.contacts k))));
 
-CREATE POLICY "users can read their reports and moderators those of their tena" ON chat.reports FOR SELECT TO authenticated USING ((((reporter_id = ( SELECT auth.uid() AS uid)) AND (tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_member() AS tenant_ids_for_member)))) OR ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_moderator() AS tenant_ids_for_moderator))) AND (reported_user_id IS DISTINCT FROM ( SELECT auth.uid() AS uid)))));
+CREATE POLICY "users can read their reports, moderators those of their tenants" ON chat.reports FOR SELECT TO authenticated USING ((((reporter_id = ( SELECT auth.uid() AS uid)) AND (tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_member() AS tenant_ids_for_member)))) OR ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_moderator() AS tenant_ids_for_moderator))) AND (reported_user_id IS DISTINCT FROM ( SELECT auth.uid() AS uid)))));
+
+CREATE POLICY "users can read what they are told of and can still know" ON chat.notifications FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) AND ((conversation_id IS NULL) OR (conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member)))) AND ((message_seq IS NULL) OR (EXISTS ( SELECT
+   FROM chat.messages m
+  WHERE ((m.conversation_id = notifications.conversation_id) AND (m.seq = notifications.message_seq) AND (m.deleted_at IS NULL))))) AND ((actor_id IS NULL) OR (actor_id <> ALL (ARRAY( SELECT b.blocked_id
+   FROM chat.blocks b
+  WHERE (b.blocker_id = ( SELECT auth.uid() AS uid))))))));
 
 CREATE POLICY "users can read what they have hidden" ON chat.hidden_messages FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
@@ -6668,6 +8412,8 @@ CREATE POLICY "users can read what they saved and can still read" ON chat.saved_
 CREATE POLICY "users can save messages they can read" ON chat.saved_messages FOR INSERT TO authenticated WITH CHECK (((user_id = ( SELECT auth.uid() AS uid)) AND (EXISTS ( SELECT
    FROM chat.messages m
   WHERE ((m.conversation_id = saved_messages.conversation_id) AND (m.seq = saved_messages.message_seq) AND (m.deleted_at IS NULL))))));
+
+CREATE POLICY "users can see their devices" ON chat.devices FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can see whom they blocked" ON chat.blocks FOR SELECT TO authenticated USING ((blocker_id = ( SELECT auth.uid() AS uid)));
 
@@ -6682,6 +8428,8 @@ ALTER TABLE chat_private.deleted_messages ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chat_private.errors ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.orphaned_objects ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat_private.push_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.send_windows ENABLE ROW LEVEL SECURITY;
 
@@ -6739,6 +8487,12 @@ GRANT ALL ON FUNCTION chat_private.close_poll(conversation_id uuid, seq bigint) 
 REVOKE ALL ON FUNCTION chat.close_poll(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.close_poll(conversation_id uuid, seq bigint) TO authenticated;
 
+GRANT SELECT,DELETE ON TABLE chat.notifications TO authenticated;
+GRANT SELECT ON TABLE chat.notifications TO service_role;
+
+REVOKE ALL ON FUNCTION chat.count_unread_notifications() FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.count_unread_notifications() TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.decline_contact(user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.decline_contact(user_id uuid) TO authenticated;
 
@@ -6783,11 +8537,29 @@ GRANT ALL ON FUNCTION chat_private.leave(conversation_id uuid) TO authenticated;
 REVOKE ALL ON FUNCTION chat.leave(conversation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.leave(conversation_id uuid) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_message_pushes(conversation_id uuid, seq bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.list_notification_pushes(notification_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_notification_pushes(notification_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_notification_pushes(notification_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_notification_pushes(notification_id bigint) TO service_role;
+
 REVOKE ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.mark_delivered(conversation_id uuid, seq bigint) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.mark_notifications_read(ids bigint[], up_to_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.mark_notifications_read(ids bigint[], up_to_id bigint) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.mark_notifications_read(ids bigint[], up_to_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.mark_notifications_read(ids bigint[], up_to_id bigint) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.mark_read(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.mark_read(conversation_id uuid, seq bigint) TO authenticated;
@@ -6851,6 +8623,17 @@ GRANT ALL ON FUNCTION chat_private.read_audit_log(tenant_id uuid, before_seq big
 REVOKE ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) TO authenticated;
 
+GRANT SELECT,DELETE ON TABLE chat.devices TO authenticated;
+GRANT SELECT ON TABLE chat.devices TO service_role;
+
+GRANT UPDATE(name) ON TABLE chat.devices TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.register_device(id uuid, provider text, token text, name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.register_device(id uuid, provider text, token text, name text) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.register_device(id uuid, provider text, token text, name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.register_device(id uuid, provider text, token text, name text) TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.remove_contact(user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.remove_contact(user_id uuid) TO authenticated;
 
@@ -6896,6 +8679,12 @@ GRANT ALL ON FUNCTION chat_private.return_after_ban() TO authenticated;
 REVOKE ALL ON FUNCTION chat.return_after_ban() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.return_after_ban() TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.revoke_device(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.revoke_device(id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.revoke_device(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.revoke_device(id uuid) TO authenticated;
+
 GRANT SELECT ON TABLE chat.scheduled_messages TO authenticated;
 GRANT SELECT ON TABLE chat.scheduled_messages TO service_role;
 
@@ -6904,6 +8693,18 @@ GRANT ALL ON FUNCTION chat_private.schedule_message(conversation_id uuid, send_a
 
 REVOKE ALL ON FUNCTION chat.schedule_message(conversation_id uuid, send_at timestamp with time zone, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.schedule_message(conversation_id uuid, send_at timestamp with time zone, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.search_snippet(content text, language text, query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.search_snippet(content text, language text, query text) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.searchable_text(kind chat.message_kind, body text, metadata jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.searchable_text(kind chat.message_kind, body text, metadata jsonb) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.search_messages(query text, conversation_id uuid, sender_id uuid, sent_after timestamp with time zone, sent_before timestamp with time zone, order_by text, page_size integer, cursor text) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.send_attachments(conversation_id uuid, attachments jsonb, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.send_attachments(conversation_id uuid, attachments jsonb, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) TO authenticated;
@@ -6916,6 +8717,12 @@ GRANT ALL ON FUNCTION chat_private.send_message(conversation_id uuid, body text,
 
 REVOKE ALL ON FUNCTION chat.send_message(conversation_id uuid, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.send_message(conversation_id uuid, body text, id uuid, kind text, metadata jsonb, reply_to_seq bigint, thread_root_seq bigint, mentions uuid[]) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) TO authenticated;
@@ -7007,6 +8814,9 @@ GRANT INSERT(note),UPDATE(note) ON TABLE chat.saved_messages TO authenticated;
 REVOKE ALL ON FUNCTION chat_private.private_state(conversation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.private_state(conversation_id uuid) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) TO authenticated;
+
 GRANT SELECT ON TABLE chat.attachments TO authenticated;
 GRANT SELECT ON TABLE chat.attachments TO service_role;
 
@@ -7082,6 +8892,8 @@ REVOKE ALL ON FUNCTION chat_private.announce_joined() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.announce_membership() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.announce_notifications(notifications chat.notifications[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.announce_private_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.announce_reaction(event text, message chat.messages, user_id uuid, emoji text) FROM PUBLIC;
@@ -7112,6 +8924,11 @@ REVOKE ALL ON FUNCTION chat_private.chain_audit_entry() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.changes_between(before jsonb, after jsonb) FROM PUBLIC;
 
+GRANT SELECT ON TABLE chat.tenant_members TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tenant_members TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.check_may_change_ban(ban chat.bans, caller chat.tenant_members) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.check_may_pin(participant chat.participants) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.check_may_respond(participant chat.participants) FROM PUBLIC;
@@ -7123,6 +8940,8 @@ REVOKE ALL ON FUNCTION chat_private.check_may_start(tenant_id uuid, user_ids uui
 REVOKE ALL ON FUNCTION chat_private.check_may_write(conversation chat.conversations, participant chat.participants) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.check_send_at(send_at timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.check_timezone() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.check_uploads(conversation chat.conversations, paths text[]) FROM PUBLIC;
 
@@ -7137,6 +8956,8 @@ GRANT ALL ON FUNCTION chat_private.conversation_ids_for_revisions() TO authentic
 
 REVOKE ALL ON FUNCTION chat_private.conversation_topic(conversation_id uuid, epoch integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.count_expired_unread(conversation_id uuid, user_id uuid, by_watermark boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.count_gone(message chat.messages, number integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.count_private_change() FROM PUBLIC;
@@ -7147,11 +8968,21 @@ REVOKE ALL ON FUNCTION chat_private.create_profile() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.create_settings() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.decode_search_hit(parts text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.decode_sync_cursor(cursor text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_contact(a uuid, b uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.drop_notification_of_mention() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.drop_notification_of_reaction() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.drop_tenant_contacts() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.find_messages(words tsquery, conversation_ids uuid[], visible_from_seqs bigint[], readable bigint, newest timestamp with time zone, sender_id uuid, sent_after timestamp with time zone, before chat_private.search_hit, wanted integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.follow_written_thread() FROM PUBLIC;
 
@@ -7166,6 +8997,23 @@ REVOKE ALL ON FUNCTION chat_private.is_blocked_between(a uuid, b uuid) FROM PUBL
 
 REVOKE ALL ON FUNCTION chat_private.is_poll_closed(poll chat.messages) FROM PUBLIC;
 
+GRANT SELECT,DELETE ON TABLE chat.notification_preferences TO authenticated;
+GRANT SELECT ON TABLE chat.notification_preferences TO service_role;
+
+GRANT INSERT(user_id) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(types_off),UPDATE(types_off) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(push),UPDATE(push) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(quiet_from),UPDATE(quiet_from) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(quiet_until),UPDATE(quiet_until) ON TABLE chat.notification_preferences TO authenticated;
+
+GRANT INSERT(timezone),UPDATE(timezone) ON TABLE chat.notification_preferences TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.is_quiet(preferences chat.notification_preferences, at timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.is_tenant_shared_between(a uuid, b uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.is_timestamp(value jsonb) FROM PUBLIC;
@@ -7179,6 +9027,8 @@ REVOKE ALL ON FUNCTION chat_private.keep_an_owner(conversation chat.conversation
 REVOKE ALL ON FUNCTION chat_private.keep_audit_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_banned_out() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.keep_last_mention() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_message_identity() FROM PUBLIC;
 
@@ -7198,6 +9048,8 @@ REVOKE ALL ON FUNCTION chat_private.lock_as_participant(conversation_id uuid) FR
 
 REVOKE ALL ON FUNCTION chat_private.lock_conversation(conversation_id uuid) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.lock_conversations_left() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.lock_direct_conversations(a uuid, b uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.lock_pair(a uuid, b uuid) FROM PUBLIC;
@@ -7205,6 +9057,22 @@ REVOKE ALL ON FUNCTION chat_private.lock_pair(a uuid, b uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION chat_private.move_watermarks(conversation_id uuid, read_to bigint, delivered_to bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.next_rev(conversation_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify(user_ids uuid[], type chat.notification_type, actor_id uuid, conversation_id uuid, message_seq bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_closed_report() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_contact() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_joining() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_mentions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_reaction() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_reply() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.notify_of_return() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.number_message() FROM PUBLIC;
 
@@ -7216,12 +9084,22 @@ REVOKE ALL ON FUNCTION chat_private.orphan_attachments() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.orphan_attachments_of_deleted() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.parse_search(query text, tenant_ids uuid[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.parse_search_cursor(cursor text, is_ranked boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.partly_visible_conversations() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.partly_visible_conversations() TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.raise_error(code text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.read_conversation_notifications() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.read_count_at(conversation chat.conversations, user_id uuid, last_read_seq bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.read_notifications(user_id uuid, ids bigint[], which jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.read_thread_notifications() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.record_audit(tenant_id uuid, action text, target_id uuid, conversation_id uuid, details jsonb) FROM PUBLIC;
 
@@ -7247,14 +9125,13 @@ REVOKE ALL ON FUNCTION chat_private.record_tenant_members() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.record_tier() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.remember_search_language() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.require_admin(conversation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_conversation_moderator(conversation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_message(participant chat.participants, seq bigint) FROM PUBLIC;
-
-GRANT SELECT ON TABLE chat.tenant_members TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tenant_members TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.require_moderator(tenant_id uuid) FROM PUBLIC;
 
@@ -7269,6 +9146,12 @@ REVOKE ALL ON FUNCTION chat_private.require_tenant_admin(tenant_id uuid) FROM PU
 REVOKE ALL ON FUNCTION chat_private.require_tenant_membership() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.resolve_tenant(tenant_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.search_any(marks text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.search_span(level integer, bottom bigint, top bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.search_vector(kind chat.message_kind, body text, metadata jsonb, language text, conversation_id uuid, created_at timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.send_due_messages(max_count integer) FROM PUBLIC;
 
@@ -7305,9 +9188,13 @@ GRANT UPDATE(attachment_max_bytes) ON TABLE chat.settings TO authenticated;
 
 GRANT UPDATE(attachment_mime_types) ON TABLE chat.settings TO authenticated;
 
+GRANT UPDATE(search_language) ON TABLE chat.settings TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.settings_for(tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.take_sync_step(conversation chat.conversations, known chat_private.sync_position, current_private_rev bigint, visible_from_seq bigint, page_size integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.tell_joined(conversation_id uuid, user_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.tenant_ids_for_admin() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.tenant_ids_for_admin() TO authenticated;
@@ -7324,13 +9211,9 @@ REVOKE ALL ON FUNCTION chat_private.touch_private(conversation_id uuid, user_id 
 
 REVOKE ALL ON FUNCTION chat_private.unread_adjustment(settings chat.participant_settings) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint) TO authenticated;
-
-REVOKE ALL ON FUNCTION chat_private.user_ids_blocked_with() FROM PUBLIC;
-GRANT ALL ON FUNCTION chat_private.user_ids_blocked_with() TO authenticated;
-
 REVOKE ALL ON FUNCTION chat_private.verify_audit_log(tenant_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.wants_notification(user_id uuid, type chat.notification_type, conversation_id uuid) FROM PUBLIC;
 
 GRANT SELECT,DELETE ON TABLE chat.blocks TO authenticated;
 GRANT SELECT ON TABLE chat.blocks TO service_role;
@@ -7346,6 +9229,8 @@ GRANT SELECT ON TABLE chat.message_receipts TO authenticated;
 
 GRANT SELECT ON TABLE chat.message_revisions TO authenticated;
 GRANT SELECT ON TABLE chat.message_revisions TO service_role;
+
+GRANT SELECT ON TABLE chat.notification_feed TO authenticated;
 
 GRANT SELECT ON TABLE chat.poll_votes TO authenticated;
 GRANT SELECT ON TABLE chat.poll_votes TO service_role;
@@ -7372,7 +9257,7 @@ ALTER PUBLICATION supabase_realtime ADD TABLE chat.messages;
 
 CREATE POLICY "parley: participants can say that they are typing" ON realtime.messages FOR INSERT TO authenticated WITH CHECK (((extension = 'broadcast'::text) AND ( SELECT chat_private.can_use_topic(realtime.topic(), 'write'::text) AS can_use_topic)));
 
-CREATE POLICY "parley: participants can upload to conversations they may write" ON storage.objects FOR INSERT TO authenticated WITH CHECK (((bucket_id = 'chat-attachments'::text) AND (owner_id = (( SELECT auth.uid() AS uid))::text) AND chat_private.can_upload(name, metadata)));
+CREATE POLICY "parley: participants can upload to where they may write" ON storage.objects FOR INSERT TO authenticated WITH CHECK (((bucket_id = 'chat-attachments'::text) AND (owner_id = (( SELECT auth.uid() AS uid))::text) AND chat_private.can_upload(name, metadata)));
 
 CREATE POLICY "parley: readers of a message can read its files" ON storage.objects FOR SELECT TO authenticated USING (((bucket_id = 'chat-attachments'::text) AND ((EXISTS ( SELECT
    FROM chat.attachments a

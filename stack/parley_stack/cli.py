@@ -1,6 +1,6 @@
-"""The command line: ``python -m parley_stack start|stop|status|reset``.
+"""The command line: ``python -m parley_stack start|stop|status|reset|test``.
 
-Exit codes: 0 done; 1 could not be done; 2 wrong arguments or configuration.
+Exit codes: 0 done; 1 could not be done; 2 wrong arguments or configuration; `test`: its command's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from .account import Account
 from .errors import StackError
 from .paths import Paths
-from .ports import free_port, holder
+from .ports import free_port, holder, is_free
 from .state import Lock, State
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parley_stack", description="A local Supabase without Docker."
     )
-    commands = parser.add_subparsers(required=True, metavar="start|stop|status|reset")
+    commands = parser.add_subparsers(required=True, metavar="start|stop|status|reset|test")
 
     def command(name: str, run: object, about: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=about, description=about)
@@ -74,6 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("-o", "--output", choices=("pretty", "env", "json"), default="pretty")
     command("stop", _stop, "stop the stack; the data stays")
     command("reset", _reset, "stop the stack and delete its data")
+    test = command("test", _test, "run tests on an ephemeral stack of their own")
+    test.add_argument(
+        "test_command",
+        nargs="*",
+        metavar="-- COMMAND",
+        help="run in the workdir, the stack in its environment (default: pytest)",
+    )
 
     serve = commands.add_parser("_serve")
     serve.set_defaults(command=_serve)
@@ -81,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--sockets", type=Path, required=True)
     serve.add_argument("--api-port", type=_port, required=True)
     serve.add_argument("--db-port", type=_port, required=True)
+    serve.add_argument("--mail-port", type=_port, required=True)
     return parser
 
 
@@ -174,6 +182,9 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
     db_port = arguments.db_port or (free_port() if ephemeral else config.db.port)
     for name, option, port in (("API", "--api-port", api_port), ("database", "--db-port", db_port)):
         _require_free(name, option, port)
+    mail_ui = config.inbucket or config.local_smtp
+    # Nobody's work depends on this one: when it is taken, another is as good.
+    mail_port = mail_ui.port if not ephemeral and is_free(mail_ui.port) else free_port()
     paths = Paths.of(workdir, account, ephemeral=ephemeral, detached=arguments.detach)
     paths.make(account)
     lock = Lock(paths.lock)
@@ -196,7 +207,7 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
             print("Press Ctrl-C to stop.", flush=True)
 
     supervisor = Supervisor(
-        config, keys, paths, binaries, account, api_port, db_port, ephemeral, tell
+        config, keys, paths, binaries, account, api_port, db_port, mail_port, ephemeral, tell
     )
     try:
         asyncio.run(supervisor.run(on_ready))
@@ -206,18 +217,12 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
 
 
 def _require_free(name: str, option: str, port: int) -> None:
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            by = holder(port)
-            raise StackError(
-                f"port {port} for the {name} is taken" + (f" by {by}" if by else ""),
-                hint=f"choose another with {option}, or in supabase/config.toml",
-            ) from error
+    if not is_free(port):
+        by = holder(port)
+        raise StackError(
+            f"port {port} for the {name} is taken" + (f" by {by}" if by else ""),
+            hint=f"choose another with {option}, or in supabase/config.toml",
+        )
 
 
 def _running(paths: Paths) -> State | None:
@@ -293,6 +298,12 @@ def _reset(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _test(arguments: argparse.Namespace) -> int:
+    from .testing.command import run_tests
+
+    return run_tests(arguments.workdir.resolve(), arguments.test_command)
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     from .config import load_config
     from .serve import ServeOptions, run
@@ -305,6 +316,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             sockets=arguments.sockets,
             api_port=arguments.api_port,
             db_port=arguments.db_port,
+            mail_port=arguments.mail_port,
         )
     )
     return 0

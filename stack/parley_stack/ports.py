@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from .errors import StackError
 
 _LISTENING = "0A"
 """State in ``/proc/net/tcp``; proc(5)."""
+_FIRST_FREE = 20_000
+_FIRST_OUTGOING = 32_768
+"""The usual ``net.ipv4.ip_local_port_range``; ip(7)."""
 
 
 class PortTaken(StackError):  # noqa: N818 - reads as what happened
@@ -41,11 +45,26 @@ def holder(port: int) -> str | None:
 
 
 def free_port() -> int:
-    """A port nobody listens on now; somebody may take it before the caller does."""
+    """A port nobody listens on now; somebody may take it before the caller does.
+
+    Below the range that Linux takes the ports of outgoing connections from, of which another
+    process may be given any at any moment.
+    """
+    while True:
+        port = random.randrange(_FIRST_FREE, _FIRST_OUTGOING)  # noqa: S311 - no secret
+        if is_free(port):
+            return port
+
+
+def is_free(port: int) -> bool:
+    """Whether one could listen on ``port`` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _listening_inodes(port: int) -> set[str]:

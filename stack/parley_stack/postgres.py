@@ -15,6 +15,7 @@ import psycopg
 from .account import Account
 from .binaries import Binaries
 from .errors import StackError
+from .extensions.install import install_extensions
 from .paths import Paths
 
 SUPERUSER = "supabase_admin"
@@ -88,6 +89,7 @@ class Postgres:
                 hint=f"use {_SUPPORTED_MAJORS.start} to {_SUPPORTED_MAJORS.stop - 1}",
             )
         reachable = binaries.reachable_by(account)
+        install_extensions(reachable)
         return cls(paths, reachable, version, account, port, ephemeral)
 
     def conninfo(self, user: str = SUPERUSER, database: str = "postgres") -> str:

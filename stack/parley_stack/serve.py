@@ -1,4 +1,4 @@
-"""The process that serves: gateway, Auth and Realtime on one event loop.
+"""The process that serves: gateway, Auth, Realtime, functions and mail sink on one event loop.
 
 Auth and Realtime's HTTP side are ordinary ASGI applications on unix sockets, reached through the
 gateway like PostgREST; WebSockets are handed to Realtime by the gateway as they come in.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -16,14 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import uvicorn
 import uvloop
 from psycopg_pool import AsyncConnectionPool
 
 from .auth.app import create_app
 from .config import Config
+from .extensions.runner import Extensions
+from .functions.app import Functions
 from .gateway import Gateway, Route, Upstream
 from .keys import Keys
+from .mailbox.app import create_app as create_mailbox
 from .paths import ready_file
 from .realtime.server import Realtime
 
@@ -39,10 +44,26 @@ class ServeOptions:
     sockets: Path
     api_port: int
     db_port: int
+    mail_port: int
 
-    def conninfo(self, user: str) -> str:
+    def conninfo(self, user: str, database: str = "postgres") -> str:
         """libpq string for ``user`` over the unix socket."""
-        return f"host={self.sockets} port={self.db_port} user={user} dbname=postgres"
+        return psycopg.conninfo.make_conninfo(
+            host=str(self.sockets), port=self.db_port, user=user, dbname=database
+        )
+
+    def functions_env(self) -> dict[str, str]:
+        """What an edge function of a hosted project finds in its environment."""
+        keys = self.keys
+        return {
+            "SUPABASE_URL": self.api_url,
+            "SUPABASE_DB_URL": f"postgresql://postgres:postgres@127.0.0.1:{self.db_port}/postgres",
+            "SUPABASE_ANON_KEY": keys.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": keys.service_role_key,
+            "SUPABASE_PUBLISHABLE_KEYS": json.dumps({"default": keys.publishable_key}),
+            "SUPABASE_SECRET_KEYS": json.dumps({"default": keys.secret_key}),
+            "SB_REGION": "local",
+        }
 
     @property
     def api_url(self) -> str:
@@ -67,6 +88,12 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
+def _listen_tcp(port: int) -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", port), backlog=128)
+    listener.setblocking(False)
+    return listener
+
+
 def _asgi_server(app: Any) -> _Server:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", server_header=False
@@ -87,11 +114,17 @@ async def serve(options: ServeOptions) -> None:
         options.conninfo("supabase_auth_admin"), min_size=1, max_size=8, open=False, timeout=10
     )
     realtime = Realtime(options.config.realtime, options.keys, options.conninfo("supabase_admin"))
+    functions = Functions(options.config, options.keys, options.functions_env())
     apps = {
         "auth": create_app(
-            options.config.auth, options.keys, pool, external_url=f"{options.api_url}/auth/v1"
+            options.config.auth,
+            options.keys,
+            pool,
+            external_url=options.config.auth.external_url or f"{options.api_url}/auth/v1",
+            workdir=options.config.workdir,
         ),
         "realtime": realtime.http_app,
+        "functions": functions.app,
     }
     servers = {name: _asgi_server(app) for name, app in apps.items()}
     routes = [
@@ -104,8 +137,14 @@ async def serve(options: ServeOptions) -> None:
         asyncio.create_task(server.serve(sockets=[_listen(options.sockets / f"{name}.sock")]))
         for name, server in servers.items()
     ]
+    servers["mail"] = _asgi_server(create_mailbox(pool))
+    tasks.append(
+        asyncio.create_task(servers["mail"].serve(sockets=[_listen_tcp(options.mail_port)]))
+    )
     await pool.open(wait=False)
     await realtime.start()
+    extensions = Extensions(options.conninfo)
+    extensions.start()
     await gateway.start("127.0.0.1", options.api_port)
     tasks.append(asyncio.create_task(_announce(ready, pool, realtime)))
     stopped = asyncio.create_task(stopping.wait())
@@ -116,7 +155,7 @@ async def serve(options: ServeOptions) -> None:
         ready.unlink(missing_ok=True)
         stopped.cancel()
         tasks[-1].cancel()
-        await asyncio.gather(gateway.stop(), realtime.stop())
+        await asyncio.gather(gateway.stop(), realtime.stop(), functions.stop(), extensions.stop())
         for server in servers.values():
             server.should_exit = True
         with contextlib.suppress(TimeoutError):

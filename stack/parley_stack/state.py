@@ -23,6 +23,7 @@ _PAUSE_SECONDS = 0.02
 ENV_NAMES = (
     "API_URL",
     "DB_URL",
+    "MAILPIT_URL",
     "PUBLISHABLE_KEY",
     "SECRET_KEY",
     "JWT_SECRET",
@@ -44,6 +45,7 @@ class State(BaseModel):
     db_port: int
     api_url: str
     db_url: str
+    mailpit_url: str
     publishable_key: str
     secret_key: str
     jwt_secret: str
@@ -52,7 +54,15 @@ class State(BaseModel):
 
     @classmethod
     def of(
-        cls, keys: Keys, *, workdir: Path, data: Path, logs: Path, api_port: int, db_port: int
+        cls,
+        keys: Keys,
+        *,
+        workdir: Path,
+        data: Path,
+        logs: Path,
+        api_port: int,
+        db_port: int,
+        mail_port: int,
     ) -> State:
         """That of this process."""
         return cls(
@@ -64,6 +74,7 @@ class State(BaseModel):
             db_port=db_port,
             api_url=f"http://127.0.0.1:{api_port}",
             db_url=f"postgresql://postgres:postgres@127.0.0.1:{db_port}/postgres",
+            mailpit_url=f"http://127.0.0.1:{mail_port}",
             publishable_key=keys.publishable_key,
             secret_key=keys.secret_key,
             jwt_secret=keys.jwt_secret,

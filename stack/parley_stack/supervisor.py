@@ -35,6 +35,7 @@ class Supervisor:
     account: Account
     api_port: int
     db_port: int
+    mail_port: int
     ephemeral: bool
     tell: Callable[[str], None]
     _services: list[Service] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Supervisor:
             logs=self.paths.logs,
             api_port=self.api_port,
             db_port=self.db_port,
+            mail_port=self.mail_port,
         )
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(self._stopping.wait())
@@ -191,6 +193,7 @@ class Supervisor:
                 f"--sockets={self.paths.sockets}",
                 f"--api-port={self.api_port}",
                 f"--db-port={self.db_port}",
+                f"--mail-port={self.mail_port}",
             ],
             log=self._log("services"),
             is_ready=is_ready,

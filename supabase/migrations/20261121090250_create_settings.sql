@@ -22,6 +22,7 @@ create table chat.settings (
     attachment_max_bytes bigint not null default 10485760,
     attachment_mime_types text [] not null
     default '{image/jpeg,image/png,image/gif,image/webp}',
+    search_language text not null default 'simple',
     constraint settings_who_may_start_check check (
         who_may_start in ('members', 'contacts', 'moderators')
     ),
@@ -45,6 +46,16 @@ create table chat.settings (
     constraint settings_attachment_max_bytes_check check (attachment_max_bytes > 0),
     constraint settings_attachment_mime_types_check check (
         cardinality(attachment_mime_types) <= 100
+    ),
+    -- What every supported PostgreSQL has. Not other configurations: whoever dropped one would
+    -- stop all sending.
+    constraint settings_search_language_check check (
+        search_language in (
+            'simple', 'arabic', 'armenian', 'basque', 'catalan', 'danish', 'dutch', 'english',
+            'finnish', 'french', 'german', 'greek', 'hindi', 'hungarian', 'indonesian', 'irish',
+            'italian', 'lithuanian', 'nepali', 'norwegian', 'portuguese', 'romanian', 'russian',
+            'serbian', 'spanish', 'swedish', 'tamil', 'turkish', 'yiddish'
+        )
     )
 );
 comment on table chat.settings is
@@ -57,12 +68,15 @@ comment on column chat.settings.fan_out_limit is
     'hear of it on the conversation''s topic, or when they next read their inbox.';
 comment on column chat.settings.edit_window is 'How long a message can be edited. Null: always.';
 comment on column chat.settings.sends_per_minute is 'By one user, in the tenant. Null: no limit.';
+comment on column chat.settings.search_language is
+    'How the words of new messages are indexed: a text search configuration. Text and not '
+    'regconfig, which pg_upgrade cannot carry.';
 alter table chat.settings enable row level security;
 grant select on chat.settings to authenticated;
 grant update (
     who_may_start, who_may_open_subjects, max_participants, fan_out_limit, message_max_length,
     edit_window, revisions_visible_to, sends_per_minute, pins_per_conversation,
-    attachments_per_message, attachment_max_bytes, attachment_mime_types
+    attachments_per_message, attachment_max_bytes, attachment_mime_types, search_language
 ) on chat.settings to authenticated;
 grant select, update on chat.settings to service_role;
 

@@ -30,6 +30,7 @@ create table chat.conversations (
     last_activity_at timestamptz not null default chat_private.now(),
     last_seq bigint not null default 0,
     message_count bigint not null default 0,
+    last_mention_seq bigint not null default 0,
     participant_count integer not null default 0,
     rev bigint not null default 0,
     epoch integer not null default 1,
@@ -83,10 +84,13 @@ comment on column chat.conversations.sync_from_rev is
 comment on column chat.conversations.last_seq is 'Number of the newest message; no gaps.';
 comment on column chat.conversations.message_count is
     'Messages by people ever sent here, which is what unread counts are counted from.';
+comment on column chat.conversations.last_mention_seq is
+    'No message after this one mentions anybody: who has read it need not look for mentions.';
 comment on column chat.conversations.rev is
     'Number of the newest change that a participant can observe; each change takes the next.';
 comment on column chat.conversations.epoch is
-    'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more.';
+    'Part of the Realtime topic; moves on when somebody leaves, so that they hear nothing more, and '
+    'when somebody joins who may not read the history, so that they are replayed none.';
 alter table chat.conversations enable row level security;
 grant select on chat.conversations to authenticated, service_role;
 

@@ -103,7 +103,6 @@ set search_path = ''
 as $$
 begin
     perform chat_private.lock_pair(new.blocker_id, new.blocked_id);
-    perform chat_private.drop_contact(new.blocker_id, new.blocked_id);
     update chat.conversations as c
     set epoch = c.epoch + 1
     where c.id = any (
@@ -112,6 +111,7 @@ begin
             from chat_private.lock_direct_conversations(new.blocker_id, new.blocked_id) as d
         )
     );
+    perform chat_private.drop_contact(new.blocker_id, new.blocked_id);
     perform chat_private.broadcast(
         'user_blocked',
         array['user:' || new.blocker_id],

@@ -51,6 +51,7 @@ create table chat.messages (
     thread_count integer not null default 0,
     edited_at timestamptz,
     deleted_at timestamptz,
+    search_language text,
     primary key (conversation_id, seq),
     constraint messages_id_key unique (id),
     constraint messages_sender_id_fkey foreign key (conversation_id, sender_id)
@@ -90,6 +91,8 @@ comment on column chat.messages.thread_root_seq is
 comment on column chat.messages.thread_count is 'How many messages its thread has.';
 comment on column chat.messages.expires_at is
     'From here on nobody can read it, whether or not it has been removed. Null: never.';
+comment on column chat.messages.search_language is
+    'How its words are indexed: the tenant''s search_language when it was sent. Null: simple.';
 alter table chat.messages enable row level security;
 grant select on chat.messages to authenticated, service_role;
 
@@ -177,7 +180,7 @@ grant execute on function chat_private.partly_visible_conversations() to authent
 
 -- Takes the conversation's next seq and rev under its row lock, inside the writing transaction:
 -- a rolled back send leaves no gap, and readers see one order. Says until when the message can be
--- read: as long as its sender's tier grants.
+-- read: as long as its sender's tier grants; and in which language its words are indexed.
 -- Security definer: whoever inserts needs no rights on the counters.
 create function chat_private.number_message()
 returns trigger
@@ -205,7 +208,15 @@ begin
         last_activity_at = new.created_at,
         expires_from = least(c.expires_from, new.expires_at)
     where c.id = new.conversation_id
-    returning c.last_seq, c.rev into new.seq, new.rev;
+    returning
+        c.last_seq,
+        c.rev,
+        (
+            select nullif(s.search_language, 'simple')
+            from chat.settings as s
+            where s.tenant_id = c.tenant_id
+        )
+    into new.seq, new.rev, new.search_language;
     if not found then
         perform chat_private.raise_error('conversation_not_found');
     end if;
@@ -329,6 +340,11 @@ begin
         then
             perform chat_private.raise_error('message_id_taken');
         end if;
+        if v_message.expires_at <= chat_private.now() then
+            -- Stored it is, but nobody reads it any more.
+            v_message.body := null;
+            v_message.metadata := '{}';
+        end if;
         return v_message;
     end if;
 
@@ -364,7 +380,12 @@ begin
         send_message.reply_to_seq,
         send_message.thread_root_seq
     )
+    -- Sent at the same moment in another conversation, whose lock this call does not have.
+    on conflict on constraint messages_id_key do nothing
     returning m.* into v_message;
+    if not found then
+        perform chat_private.raise_error('message_id_taken');
+    end if;
     if cardinality(send_message.mentions) > 0 then
         perform chat_private.set_mentions(
             v_message.conversation_id, v_message.seq, send_message.mentions
@@ -405,6 +426,53 @@ from public, anon;
 grant execute on function chat.send_message(uuid, text, uuid, text, jsonb, bigint, bigint, uuid [])
 to authenticated;
 
+-- How many of somebody's unread messages can no longer be read: what their counters still count. Asked
+-- only when something of the conversation has expired. `by_watermark` leaves out what only they know.
+create function chat_private.count_expired_unread(
+    conversation_id uuid,
+    user_id uuid,
+    by_watermark boolean default false
+)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    return (
+        select count(*)
+        from chat.participants as p
+        inner join chat.messages as m on p.conversation_id = m.conversation_id
+        left join chat.participant_settings as s
+            on
+                p.conversation_id = s.conversation_id
+                and p.user_id = s.user_id
+                and not count_expired_unread.by_watermark
+        where
+            p.conversation_id = count_expired_unread.conversation_id
+            and p.user_id = count_expired_unread.user_id
+            and m.seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
+            and m.expires_at <= chat_private.now()
+            and m.kind <> 'system'
+            and m.sender_id is distinct from p.user_id
+            and m.deleted_at is null
+            and (
+                count_expired_unread.by_watermark
+                or not exists (
+                    select
+                    from chat.hidden_messages as h
+                    where
+                        h.conversation_id = m.conversation_id
+                        and h.message_seq = m.seq
+                        and h.user_id = p.user_id
+                )
+            )
+    );
+end;
+$$;
+revoke execute on function chat_private.count_expired_unread(uuid, uuid, boolean)
+from public, anon, authenticated;
+
 -- Security definer: the policy of messages hides what has expired, from counting too. Tells a
 -- participant how many unread messages can no longer be read: of their own; or, given a user_id, of
 -- somebody's by their watermark, which is all that others know.
@@ -417,35 +485,10 @@ set search_path = ''
 as $$
 begin
     perform chat_private.require_participant(expired_unread.conversation_id);
-    return (
-        select count(*)
-        from chat.participants as p
-        inner join chat.messages as m on p.conversation_id = m.conversation_id
-        left join chat.participant_settings as s
-            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
-        where
-            p.conversation_id = expired_unread.conversation_id
-            and p.user_id = coalesce(expired_unread.user_id, auth.uid())
-            and m.seq > case
-                when expired_unread.user_id is null
-                    then coalesce(s.unread_from_seq - 1, p.last_read_seq)
-                else p.last_read_seq
-            end
-            and m.expires_at <= chat_private.now()
-            and m.kind <> 'system'
-            and m.sender_id is distinct from p.user_id
-            and m.deleted_at is null
-            and (
-                expired_unread.user_id is not null
-                or not exists (
-                    select
-                    from chat.hidden_messages as h
-                    where
-                        h.conversation_id = m.conversation_id
-                        and h.message_seq = m.seq
-                        and h.user_id = p.user_id
-                )
-            )
+    return chat_private.count_expired_unread(
+        expired_unread.conversation_id,
+        coalesce(expired_unread.user_id, auth.uid()),
+        by_watermark => expired_unread.user_id is not null
     );
 end;
 $$;

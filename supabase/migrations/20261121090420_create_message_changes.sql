@@ -400,14 +400,13 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_participant chat.participants :=
-        chat_private.require_participant(delete_message.conversation_id);
+    -- Under the lock: an admin who was demoted or removed meanwhile is none any more.
+    v_participant constant chat.participants :=
+        chat_private.lock_as_participant(delete_message.conversation_id);
     v_conversation constant chat.conversations :=
         chat_private.lock_conversation(delete_message.conversation_id);
     v_message chat.messages;
 begin
-    -- Again, under the lock: somebody may have removed or demoted the caller meanwhile.
-    v_participant := chat_private.require_participant(delete_message.conversation_id);
     select m.* into v_message
     from chat.messages as m
     where

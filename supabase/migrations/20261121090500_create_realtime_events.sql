@@ -52,6 +52,7 @@ from public, anon, authenticated;
 
 -- One event of a conversation: to its topic, and to the inboxes of those who take part, where the
 -- payload also has the receiver's unread_count. Reach 'inboxes' leaves the topic out, and no inbox.
+-- About a message that not all who hear it may read, it says which one and no more.
 create function chat_private.broadcast_change(
     conversation chat.conversations,
     event text,
@@ -63,14 +64,27 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-    v_payload constant jsonb := jsonb_build_object(
+    v_seq constant bigint := change ->> 'seq';
+    v_payload jsonb := jsonb_build_object(
         'conversation_id', conversation.id,
         'epoch', conversation.epoch,
         'rev', conversation.rev
-    ) || change;
+    );
     v_topics text [];
     v_payloads jsonb [];
 begin
+    -- A new message is everybody's: sending one looks for nobody.
+    v_payload := v_payload || case
+        when event <> 'message_created' and exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = conversation.id
+                and p.left_at is null
+                and p.visible_from_seq > v_seq
+        ) then jsonb_build_object('seq', v_seq)
+        else change
+    end;
     if reach = 'inboxes'
         or conversation.participant_count
         <= (chat_private.settings_for(conversation.tenant_id)).fan_out_limit
@@ -81,6 +95,11 @@ begin
                 v_payload || jsonb_build_object(
                     'unread_count',
                     conversation.message_count - p.read_count + coalesce(s.unread_adjustment, 0)
+                    - case
+                        when conversation.expires_from <= chat_private.now()
+                            then chat_private.count_expired_unread(p.conversation_id, p.user_id)
+                        else 0
+                    end
                 )
             )
         into v_topics, v_payloads
@@ -126,7 +145,8 @@ end;
 $$;
 revoke execute on function chat_private.broadcast_message() from public, anon, authenticated;
 
--- Counts those who joined and says so, once a statement and conversation.
+-- Counts those who joined and says so, once a statement and conversation. Whoever joins without the
+-- history starts a new topic: Realtime may replay of the old one what was said before.
 -- Security definer: reads and writes what those who start a conversation may not.
 create function chat_private.announce_joined()
 returns trigger
@@ -142,6 +162,7 @@ begin
         select
             n.conversation_id,
             count(*) as number,
+            bool_or(n.visible_from_seq > 1) as is_partial,
             jsonb_agg(jsonb_build_object('user_id', n.user_id, 'role', n.role)) as people
         from new_participants as n
         where n.left_at is null
@@ -150,7 +171,8 @@ begin
     loop
         update chat.conversations as c
         set participant_count = c.participant_count + v_joined.number,
-            rev = c.rev + 1
+            rev = c.rev + 1,
+            epoch = c.epoch + v_joined.is_partial::integer
         where c.id = v_joined.conversation_id
         returning c.* into v_conversation;
         update chat.participants as p
@@ -165,7 +187,8 @@ begin
         perform chat_private.broadcast_change(
             v_conversation,
             'participant_joined',
-            jsonb_build_object('participants', v_joined.people)
+            jsonb_build_object('participants', v_joined.people),
+            case when v_joined.is_partial then 'inboxes' else 'all' end
         );
     end loop;
     return null;
@@ -217,6 +240,7 @@ set search_path = ''
 as $$
 declare
     v_is_back constant boolean := tg_op = 'UPDATE' and new.left_at is null;
+    v_is_partial constant boolean := v_is_back and new.visible_from_seq > 1;
     v_conversation chat.conversations;
 begin
     update chat.conversations as c
@@ -226,7 +250,7 @@ begin
             else -1
         end,
         rev = c.rev + 1,
-        epoch = c.epoch + (not v_is_back)::integer,
+        epoch = c.epoch + (v_is_partial or not v_is_back)::integer,
         -- Of a row that is gone, sync has nothing to show.
         sync_from_rev = case when tg_op = 'DELETE' then c.rev + 1 else c.sync_from_rev end
     where c.id = old.conversation_id
@@ -248,7 +272,8 @@ begin
             jsonb_build_object(
                 'participants',
                 jsonb_build_array(jsonb_build_object('user_id', new.user_id, 'role', new.role))
-            )
+            ),
+            case when v_is_partial then 'inboxes' else 'all' end
         );
         return null;
     end if;
@@ -269,6 +294,35 @@ begin
 end;
 $$;
 revoke execute on function chat_private.announce_membership() from public, anon, authenticated;
+
+-- Whoever is deleted, or removed from a tenant, leaves conversations: these are locked before any
+-- row of theirs is, as in every write, and in one order. One that somebody has left already is not:
+-- whoever adds them there again holds its lock and waits for their membership.
+-- Security definer: as above.
+create function chat_private.lock_conversations_left()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    v_user_id constant uuid := coalesce(to_jsonb(old) ->> 'user_id', to_jsonb(old) ->> 'id');
+begin
+    perform
+    from chat.conversations as c
+    where
+        c.id in (
+            select p.conversation_id
+            from chat.participants as p
+            where p.user_id = v_user_id and (tg_op = 'DELETE' or p.left_at is null)
+        )
+    order by c.id
+    for no key update;
+    return case tg_op when 'DELETE' then old else new end;
+end;
+$$;
+revoke execute on function chat_private.lock_conversations_left()
+from public, anon, authenticated;
 
 -- Leaving a tenant is leaving its conversations.
 -- Security definer: as above.
@@ -323,6 +377,14 @@ begin
                 c.kind <> 'direct'
                 or not chat_private.is_blocked_between(c.user_low_id, c.user_high_id)
             )
+            -- What is sent here is anything: whoever may not write does not type either.
+            and (
+                purpose <> 'write'
+                or (
+                    c.status = 'open'
+                    and (p.silenced_until is null or p.silenced_until <= chat_private.now())
+                )
+            )
     );
 end;
 $$;
@@ -350,6 +412,20 @@ create trigger participants_announce_deletion
 after delete on chat.participants
 for each row
 execute function chat_private.announce_membership();
+
+create trigger profiles_lock_conversations_left
+before delete on chat.profiles
+for each row execute function chat_private.lock_conversations_left();
+
+create trigger tenant_members_lock_conversations_left
+before update of removed_at on chat.tenant_members
+for each row
+when (old.removed_at is null and new.removed_at is not null)
+execute function chat_private.lock_conversations_left();
+
+create trigger tenant_members_lock_conversations_left_by_deleted
+before delete on chat.tenant_members
+for each row execute function chat_private.lock_conversations_left();
 
 create trigger tenant_members_leave_tenant_conversations
 after update of removed_at on chat.tenant_members

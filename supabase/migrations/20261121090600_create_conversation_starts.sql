@@ -32,10 +32,15 @@ declare
     v_user_id constant uuid := auth.uid();
     v_who constant text := (chat_private.settings_for(check_may_start.tenant_id)).who_may_start;
 begin
+    -- Of others than members of the tenant nothing is told, not even that they blocked the caller.
     if exists (
         select
         from unnest(check_may_start.user_ids) as u (id)
-        where chat_private.is_blocked_between(v_user_id, u.id)
+        inner join chat.tenant_members as m on u.id = m.user_id
+        where
+            m.tenant_id = check_may_start.tenant_id
+            and m.removed_at is null
+            and chat_private.is_blocked_between(v_user_id, u.id)
     ) then
         perform chat_private.raise_error('blocked');
     end if;
@@ -128,28 +133,28 @@ begin
     if found then
         insert into chat.participants (conversation_id, user_id, tenant_id)
         values
-            (v_conversation.id, v_user_id, v_tenant_id),
-            (v_conversation.id, v_other_id, v_tenant_id);
+            (v_conversation.id, v_conversation.user_low_id, v_tenant_id),
+            (v_conversation.id, v_conversation.user_high_id, v_tenant_id);
     else
         -- Somebody was first; whoever had left, and asks, is back.
-        update chat.participants as p
-        set left_at = null
+        select c.* into strict v_conversation
         from chat.conversations as c
         where
             c.tenant_id = v_tenant_id
             and c.user_low_id = least(v_user_id, v_other_id)
             and c.user_high_id = greatest(v_user_id, v_other_id)
-            and p.conversation_id = c.id
+        for no key update;
+        update chat.participants as p
+        set left_at = null
+        where
+            p.conversation_id = v_conversation.id
             and p.user_id = v_user_id
             and p.left_at is not null;
     end if;
 
     select c.* into strict v_conversation
     from chat.conversations as c
-    where
-        c.tenant_id = v_tenant_id
-        and c.user_low_id = least(v_user_id, v_other_id)
-        and c.user_high_id = greatest(v_user_id, v_other_id);
+    where c.id = v_conversation.id;
     return v_conversation;
 end;
 $$;
@@ -220,6 +225,8 @@ begin
         if not found then
             perform chat_private.raise_error('conversation_id_taken');
         end if;
+        -- Whoever made it and was removed learns nothing of what it is now.
+        perform chat_private.require_participant(v_conversation.id);
         return v_conversation;
     end if;
 
@@ -233,7 +240,9 @@ begin
     where
         m.tenant_id = v_tenant_id
         and m.user_id = any (v_user_id || v_others)
-        and m.removed_at is null;
+        and m.removed_at is null
+    -- Each row locks its member, as everywhere in this order.
+    order by m.user_id;
 
     select c.* into strict v_conversation
     from chat.conversations as c
@@ -310,15 +319,25 @@ begin
             c.tenant_id = v_tenant_id
             and c.subject_type = open_subject.subject_type
             and c.subject_id = open_subject.subject_id;
-        if found then
-            perform chat_private.require_participant(v_conversation.id);
+        if exists (
+            select
+            from chat.participants as p
+            where
+                p.conversation_id = v_conversation.id
+                and p.user_id = v_user_id
+                and p.left_at is null
+        ) then
             return v_conversation;
         end if;
+        -- Whoever may open none does not learn which there are.
         if (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'nobody' or (
             (chat_private.settings_for(v_tenant_id)).who_may_open_subjects = 'moderators'
             and v_tenant_id <> all (array(select chat_private.tenant_ids_for_moderator()))
         ) then
             perform chat_private.raise_error('start_not_allowed');
+        end if;
+        if v_conversation.id is not null then
+            perform chat_private.raise_error('conversation_not_found');
         end if;
         perform chat_private.check_may_start(v_tenant_id, array_remove(v_people, v_user_id));
     end if;
@@ -399,6 +418,7 @@ begin
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_people) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null
     where chat.participants.left_at is not null;

@@ -80,6 +80,8 @@ as $$
 declare
     v_conversation chat.conversations :=
         chat_private.require_admin(add_participants.conversation_id);
+    v_caller constant chat.participants :=
+        chat_private.require_participant(add_participants.conversation_id);
     v_user_ids constant uuid [] := array(
         select distinct u.id
         from unnest(add_participants.user_ids) as u (id)
@@ -123,11 +125,16 @@ begin
         u.id,
         v_conversation.tenant_id,
         add_participants.party,
-        case when add_participants.see_history then 1 else v_conversation.last_seq + 1 end,
+        -- Nobody gives what they have not got.
+        case
+            when add_participants.see_history then v_caller.visible_from_seq
+            else v_conversation.last_seq + 1
+        end,
         v_conversation.last_seq,
         v_conversation.last_seq,
         v_conversation.message_count
     from unnest(v_user_ids) as u (id)
+    order by u.id
     on conflict on constraint participants_pkey do update
     set left_at = null,
         role = 'member',
@@ -169,8 +176,8 @@ begin atomic
 select * from chat_private.add_participants(conversation_id, user_ids, party, see_history);
 end;
 comment on function chat.add_participants(uuid, uuid [], text, boolean) is
-    'Adds members of the tenant and returns those who are new. With see_history false they read '
-    'from the next message on. Whoever takes part already is left as they are.';
+    'Adds members of the tenant and returns those who are new. They read what the caller can, with '
+    'see_history false from the next message on. Whoever takes part already is left as they are.';
 revoke execute on function chat.add_participants(uuid, uuid [], text, boolean) from public, anon;
 grant execute on function chat.add_participants(uuid, uuid [], text, boolean) to authenticated;
 

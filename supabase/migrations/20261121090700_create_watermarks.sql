@@ -116,7 +116,7 @@ begin
         update chat.participant_settings as s
         set unread_from_seq = case
             when s.unread_from_seq > v_read_to then s.unread_from_seq
-            when v_read_to < v_read_seq then v_read_to + 1
+            when s.unread_from_seq is not null and v_read_to < v_read_seq then v_read_to + 1
         end
         where
             s.conversation_id = v_conversation.id

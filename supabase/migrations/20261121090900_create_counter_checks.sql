@@ -65,6 +65,18 @@ begin
             )
         from conversations as c
         union all
+        -- It may be past the newest mention, once that is taken back, but never before it.
+        select
+            c.id,
+            null,
+            'last_mention_seq',
+            c.last_mention_seq,
+            greatest(
+                c.last_mention_seq,
+                (select max(n.message_seq) from chat.mentions as n where n.conversation_id = c.id)
+            )
+        from conversations as c
+        union all
         select
             m.conversation_id,
             null,

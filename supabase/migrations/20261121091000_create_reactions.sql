@@ -146,7 +146,7 @@ begin
     if v_summary is null
         or not chat_private.can_read_message(message.conversation_id, message.seq)
     then
-        return '[]';
+        return '[]'::jsonb;
     end if;
     return v_summary;
 end;

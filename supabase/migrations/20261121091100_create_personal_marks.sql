@@ -228,47 +228,101 @@ end;
 $$;
 revoke execute on function chat_private.set_mention_all() from public, anon, authenticated;
 
--- Security definer: under row security each call would ask anew which conversations are the
--- caller's. Counts, from the caller's own mentions alone, messages they can read.
-create function chat_private.unread_mentions(conversation_id uuid, last_read_seq bigint)
-returns bigint
+-- The conversation knows its newest mention, so that the inbox looks for none where there is none.
+-- Security definer: as above.
+create function chat_private.keep_last_mention()
+returns trigger
 language plpgsql
-stable
 security definer
 set search_path = ''
 as $$
-declare
-    v_user_id constant uuid := auth.uid();
 begin
-    return (
-        select count(*)
-        from (
-            select n.message_seq
-            from chat.mentions as n
-            where
-                n.user_id = v_user_id
-                and n.conversation_id = unread_mentions.conversation_id
-                and n.message_seq > unread_mentions.last_read_seq
-            union
-            select n.message_seq
-            from chat.mentions as n
-            where
-                n.user_id is null
-                and n.conversation_id = unread_mentions.conversation_id
-                and n.message_seq > unread_mentions.last_read_seq
-        ) as s
-        inner join chat.messages as m
-            on m.conversation_id = unread_mentions.conversation_id and s.message_seq = m.seq
-        where
-            m.sender_id is distinct from v_user_id
-            and chat_private.can_read_message(m.conversation_id, m.seq)
-    );
+    update chat.conversations as c
+    set last_mention_seq = n.seq
+    from (
+        select
+            m.conversation_id,
+            max(m.message_seq) as seq
+        from new_mentions as m
+        group by m.conversation_id
+    ) as n
+    where c.id = n.conversation_id and c.last_mention_seq < n.seq;
+    return null;
 end;
 $$;
-comment on function chat_private.unread_mentions(uuid, bigint) is
-    'How many messages of others, readable and after this one, mention the caller or everybody.';
-revoke execute on function chat_private.unread_mentions(uuid, bigint) from public, anon;
-grant execute on function chat_private.unread_mentions(uuid, bigint) to authenticated;
+revoke execute on function chat_private.keep_last_mention() from public, anon, authenticated;
+
+-- Security definer: under row security each message would be asked anew whether it can be read.
+-- Counts, of the caller's own conversations alone, what the policies let them read.
+create function chat_private.unread_mentions(conversation_ids uuid [])
+returns table (tenant_id uuid, number bigint)
+language plpgsql
+stable
+security definer
+rows 1
+set search_path = ''
+as $$
+begin
+    return query
+    with mine as (
+        select
+            p.tenant_id,
+            p.conversation_id,
+            p.user_id,
+            p.visible_from_seq,
+            coalesce(s.unread_from_seq - 1, p.last_read_seq) as read_to
+        from chat.participants as p
+        left join chat.participant_settings as s
+            on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+        where
+            p.user_id = auth.uid()
+            and p.conversation_id = any (unread_mentions.conversation_ids)
+            and p.left_at is null
+    )
+
+    select
+        i.tenant_id,
+        count(*)
+    from mine as i
+    inner join chat.conversations as c
+        on i.conversation_id = c.id and i.read_to < c.last_mention_seq
+    cross join lateral (
+        select n.message_seq
+        from chat.mentions as n
+        where
+            n.user_id = i.user_id
+            and n.conversation_id = i.conversation_id
+            and n.message_seq > i.read_to
+        union
+        select n.message_seq
+        from chat.mentions as n
+        where
+            n.user_id is null
+            and n.conversation_id = i.conversation_id
+            and n.message_seq > i.read_to
+    ) as n
+    inner join chat.messages as m
+        on i.conversation_id = m.conversation_id and n.message_seq = m.seq
+    where
+        m.seq >= i.visible_from_seq
+        and m.sender_id is distinct from i.user_id
+        and m.deleted_at is null
+        and (m.expires_at is null or m.expires_at > chat_private.now())
+        and not exists (
+            select
+            from chat.hidden_messages as h
+            where
+                h.conversation_id = m.conversation_id
+                and h.message_seq = m.seq
+                and h.user_id = i.user_id
+        )
+    group by i.tenant_id;
+end;
+$$;
+comment on function chat_private.unread_mentions(uuid []) is
+    'How many unread messages of others in these conversations mention the caller or everybody.';
+revoke execute on function chat_private.unread_mentions(uuid []) from public, anon;
+grant execute on function chat_private.unread_mentions(uuid []) to authenticated;
 
 -- Whoever may pin: in a direct conversation both, else its owners and admins and moderators.
 create function chat_private.check_may_pin(participant chat.participants)
@@ -435,6 +489,11 @@ when (
 )
 execute function chat_private.set_mention_all();
 
+create trigger mentions_keep_last_mention
+after insert on chat.mentions
+referencing new table as new_mentions
+for each statement execute function chat_private.keep_last_mention();
+
 -- Not for what goes along with a message or a participant (depth above 0): that is announced as
 -- their going, and there may be no settings left to count it in.
 create trigger saved_messages_count_private_row
@@ -456,7 +515,7 @@ for each row execute function chat_private.set_updated_at();
 -- Policies -------------------------------------------------------------------------------------
 
 -- Policies on chat.messages narrow the inner queries to what the caller can read.
-create policy "participants can read who is mentioned in messages they can read"
+create policy "participants can read mentions in messages they can read"
 on chat.mentions for select
 to authenticated
 using (

@@ -1,7 +1,7 @@
 -- Purpose: messages to be sent later.
 -- Objects: table chat.scheduled_messages; functions chat.schedule_message,
 --          chat.update_scheduled_message, chat.cancel_scheduled_message,
---          chat_private.send_due_messages.
+--          chat_private.send_due_messages; a job of pg_cron, where that is installed.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
@@ -370,7 +370,6 @@ declare
     v_sub constant text := current_setting('request.jwt.claim.sub', true);
     v_due chat.scheduled_messages;
     v_state text;
-    v_error chat_private.errors;
 begin
     for v_due in
         with due as (
@@ -412,10 +411,11 @@ begin
                 get stacked diagnostics
                     v_state = returned_sqlstate,
                     error_code = pg_exception_detail;
-                select e.* into v_error
-                from chat_private.errors as e
-                where e.code = send_due_messages.error_code;
-                if not found then
+                if not exists (
+                    select
+                    from chat_private.errors as e
+                    where e.code = send_due_messages.error_code
+                ) then
                     error_code := v_state;
                 end if;
         end;
@@ -455,3 +455,16 @@ using (
     user_id = (select auth.uid())
     and conversation_id = any (array(select chat_private.conversation_ids_for_member()))
 );
+
+-- Jobs -----------------------------------------------------------------------------------------
+
+-- Where pg_cron is. Elsewhere: docs/how-to/scheduled-messages.md.
+do $$
+begin
+    if to_regprocedure('cron.schedule(text, text, text)') is not null then
+        perform cron.schedule(
+            'parley-send-due-messages', '* * * * *', 'select chat_private.send_due_messages()'
+        );
+    end if;
+end;
+$$;

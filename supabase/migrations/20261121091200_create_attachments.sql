@@ -282,17 +282,15 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_participant constant chat.participants :=
-        chat_private.require_participant(send_attachments.conversation_id);
-    v_conversation chat.conversations :=
-        chat_private.lock_conversation(send_attachments.conversation_id);
-    v_is_known constant boolean := exists (
-        select from chat.messages as m where m.id = send_attachments.id
-    );
+    v_conversation chat.conversations;
+    v_is_known boolean;
     v_paths text [];
     v_message chat.messages;
     v_attached jsonb;
 begin
+    perform chat_private.require_participant(send_attachments.conversation_id);
+    v_conversation := chat_private.lock_conversation(send_attachments.conversation_id);
+    v_is_known := exists (select from chat.messages as m where m.id = send_attachments.id);
     -- A retry gets the stored message, whatever has become of the uploads.
     if not v_is_known then
         if coalesce(jsonb_typeof(send_attachments.attachments), '') <> 'array'
@@ -545,7 +543,7 @@ using (
     )
 );
 
-create policy "parley: participants can upload to conversations they may write in"
+create policy "parley: participants can upload to where they may write"
 on storage.objects for insert
 to authenticated
 with check (

@@ -96,9 +96,34 @@ end;
 $$;
 revoke execute on function chat_private.require_moderator(uuid) from public, anon, authenticated;
 
+-- A ban is lifted, shortened or taken over by nobody below who set it, as long as that one is a
+-- member of the tenant. Raises outranked.
+create function chat_private.check_may_change_ban(ban chat.bans, caller chat.tenant_members)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    if exists (
+        select
+        from chat.tenant_members as m
+        where
+            m.tenant_id = ban.tenant_id
+            and m.user_id = ban.banned_by
+            and m.removed_at is null
+            and m.role < caller.role
+    ) then
+        perform chat_private.raise_error('outranked');
+    end if;
+end;
+$$;
+revoke execute on function chat_private.check_may_change_ban(chat.bans, chat.tenant_members)
+from public, anon, authenticated;
+
 -- A ban takes the membership away, which leaves the tenant's conversations, each with a new topic.
 -- Security definer: writes what its caller may only read. Checks that the caller moderates the
--- tenant and that the user's role in it is lower.
+-- tenant and that the user's role in it is lower, and may change the ban there is.
 create function chat_private.ban_user(
     user_id uuid,
     reason text,
@@ -118,7 +143,22 @@ begin
     if ban_user.expires_at <= chat_private.now() then
         perform chat_private.raise_error('expiry_in_past');
     end if;
-    -- Conversations first, as in every write, and in one order.
+    -- Locks in the order of all that end a membership or a ban: the ban, the membership, and the
+    -- conversations that are left by it, in the order of their ids.
+    perform
+    from chat.bans as b
+    where
+        b.tenant_id = v_caller.tenant_id
+        and b.user_id = ban_user.user_id
+        and b.lifted_at is null
+    for no key update;
+    select m.* into v_member
+    from chat.tenant_members as m
+    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id
+    for no key update;
+    if not found then
+        perform chat_private.raise_error('user_not_found');
+    end if;
     perform
     from chat.conversations as c
     where
@@ -126,28 +166,22 @@ begin
             select p.conversation_id
             from chat.participants as p
             where
-                p.tenant_id = v_caller.tenant_id
-                and p.user_id = ban_user.user_id
+                p.tenant_id = v_member.tenant_id
+                and p.user_id = v_member.user_id
                 and p.left_at is null
         )
     order by c.id
     for no key update;
-    perform
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id in (v_caller.user_id, ban_user.user_id)
-    order by m.user_id
-    for no key update;
-    -- Again, under the lock: somebody may have changed the caller's role meanwhile.
+    -- Again, after waiting: somebody may have changed the caller's role meanwhile.
     v_caller := chat_private.require_moderator(v_caller.tenant_id);
-    select m.* into v_member
-    from chat.tenant_members as m
-    where m.tenant_id = v_caller.tenant_id and m.user_id = ban_user.user_id;
-    if not found then
-        perform chat_private.raise_error('user_not_found');
-    end if;
     if v_member.removed_at is null and v_caller.role >= v_member.role then
         perform chat_private.raise_error('outranked');
     end if;
+    select b.* into v_ban
+    from chat.bans as b
+    where
+        b.tenant_id = v_member.tenant_id and b.user_id = v_member.user_id and b.lifted_at is null;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
 
     update chat.bans as b
     set reason = ban_user.reason,
@@ -252,17 +286,7 @@ begin
     if not found then
         perform chat_private.raise_error('ban_not_found');
     end if;
-    if exists (
-        select
-        from chat.tenant_members as m
-        where
-            m.tenant_id = v_caller.tenant_id
-            and m.user_id = v_ban.banned_by
-            and m.removed_at is null
-            and m.role < v_caller.role
-    ) then
-        perform chat_private.raise_error('outranked');
-    end if;
+    perform chat_private.check_may_change_ban(v_ban, v_caller);
     return chat_private.lift_ban(v_ban, v_caller.user_id);
 end;
 $$;
@@ -423,10 +447,22 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-    v_conversation constant chat.conversations :=
-        chat_private.lock_conversation(require_conversation_moderator.conversation_id);
+    v_conversation chat.conversations;
     v_participant chat.participants;
 begin
+    -- Before the lock: nobody waits for a stranger, nor learns from waiting that there is something.
+    if not exists (
+        select
+        from chat.conversations as c
+        where
+            c.id = require_conversation_moderator.conversation_id
+            and c.tenant_id = any (array(select chat_private.tenant_ids_for_moderator()))
+    ) then
+        perform chat_private.require_participant(require_conversation_moderator.conversation_id);
+    end if;
+    v_conversation := chat_private.lock_conversation(
+        require_conversation_moderator.conversation_id
+    );
     if auth.uid() is not null and v_conversation.tenant_id
         = any (array(select chat_private.tenant_ids_for_moderator()))
     then

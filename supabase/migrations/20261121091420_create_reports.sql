@@ -315,7 +315,7 @@ grant execute on function chat.resolve_report(uuid, text, text) to authenticated
 
 -- Policies -------------------------------------------------------------------------------------
 
-create policy "users can read their reports and moderators those of their tenants"
+create policy "users can read their reports, moderators those of their tenants"
 on chat.reports for select
 to authenticated
 using (

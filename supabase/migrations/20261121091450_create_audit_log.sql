@@ -170,7 +170,7 @@ as $$
 declare
     v_entry chat_private.audit_log;
     v_head chat_private.audit_heads;
-    v_hash bytea := '';
+    v_hash bytea := ''::bytea;
 begin
     entries := 0;
     for v_entry in

@@ -73,19 +73,35 @@ stable
 rows 500
 set search_path = ''
 as $$
+declare
+    v_positions chat_private.sync_position [];
 begin
     if decode_sync_cursor.cursor !~ '^(v1(\.[\w-]{22}\d{1,18}(~\d{1,18}){3})*)?$' then
         perform chat_private.raise_error('sync_cursor_invalid');
     end if;
+    v_positions := array(
+        select
+            row(
+                encode(
+                    decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex'
+                )::uuid,
+                split_part(substr(e.entry, 23), '~', 1)::bigint,
+                split_part(substr(e.entry, 23), '~', 2)::bigint,
+                split_part(substr(e.entry, 23), '~', 3)::bigint,
+                split_part(substr(e.entry, 23), '~', 4)::bigint
+            )::chat_private.sync_position
+        from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
+        where e.entry not in ('', 'v1')
+    );
+    -- Each one is answered: a thousand times the same would be a thousand answers.
+    if cardinality(v_positions) <> (
+        select count(distinct p.conversation_id) from unnest(v_positions) as p
+    ) then
+        perform chat_private.raise_error('sync_cursor_invalid');
+    end if;
     return query
-    select
-        encode(decode(translate(left(e.entry, 22), '-_', '+/') || '==', 'base64'), 'hex')::uuid,
-        split_part(substr(e.entry, 23), '~', 1)::bigint,
-        split_part(substr(e.entry, 23), '~', 2)::bigint,
-        split_part(substr(e.entry, 23), '~', 3)::bigint,
-        split_part(substr(e.entry, 23), '~', 4)::bigint
-    from string_to_table(decode_sync_cursor.cursor, '.') as e (entry)
-    where e.entry not in ('', 'v1');
+    select p.*
+    from unnest(v_positions) as p;
 end;
 $$;
 revoke execute on function chat_private.decode_sync_cursor(text) from public, anon, authenticated;
@@ -156,7 +172,7 @@ begin
         -- Private state is given whole, but what was unhidden only with the last page.
         case when v_step.has_more then known.private_rev else current_private_rev end,
         take_sync_step.visible_from_seq
-    );
+    )::chat_private.sync_position;
     return v_step;
 end;
 $$;

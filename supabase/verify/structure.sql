@@ -89,7 +89,17 @@ described (kind, name, definition) as (
         case when r.relforcerowsecurity then 'forced' end,
         pg_catalog.array_to_string(r.reloptions, ', '),
         case when r.relkind in ('v', 'm') then
-            'query ' || pg_catalog.md5(pg_catalog.pg_get_viewdef(r.oid))
+            'query ' || pg_catalog.md5(
+                -- Of one relation alone, PostgreSQL 15 names columns with its alias, later ones
+                -- without.
+                case
+                    when pg_catalog.pg_get_viewdef(r.oid) ~ 'JOIN|SELECT.*SELECT'
+                        then pg_catalog.pg_get_viewdef(r.oid)
+                    else pg_catalog.regexp_replace(
+                        pg_catalog.pg_get_viewdef(r.oid), '\m[a-z]\.', '', 'g'
+                    )
+                end
+            )
         end
     )
     from relations as r

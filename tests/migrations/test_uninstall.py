@@ -2,140 +2,43 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-
+import isolation
 import psycopg
 import pytest
-from psycopg import sql
 
-from parley_stack.database import install_platform
-from support.databases import MIGRATIONS, conninfo, migrate
-from support.stacks import ROOT, Stack
+from support.catalogue import read_catalogue
+from support.databases import MIGRATIONS, Database, migrate
+from support.stacks import ROOT
 
 UNINSTALL = (ROOT / "supabase" / "uninstall.sql").read_bytes()
 
-# Everything that the catalogue tells apart, by name: oids differ.
-CATALOGUE = """
-select 'schema', nspname, coalesce(nspacl::text, '') from pg_namespace
-where nspname !~ '^pg_(toast_)?temp'
-union all
-select 'relation', c.oid::regclass::text, concat_ws(
-    ' ', c.relkind, c.relrowsecurity, c.relacl::text, c.reloptions::text, c.relpersistence
-)
-from pg_class as c where c.relnamespace <> 'pg_toast'::regnamespace
-union all
-select 'column', a.attrelid::regclass || '.' || a.attname, concat_ws(
-    ' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attacl::text,
-    pg_get_expr(d.adbin, d.adrelid)
-)
-from pg_attribute as a
-inner join pg_class as c on a.attrelid = c.oid and c.relnamespace <> 'pg_toast'::regnamespace
-left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
-where a.attnum > 0 and not a.attisdropped
-union all
-select 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
-from pg_constraint where conrelid <> 0
-union all
-select 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index
-where indexrelid::regclass::text not like 'pg_toast.%'
-union all
-select 'policy', polrelid::regclass || '.' || polname, concat_ws(
-    ' ', polcmd, polroles::text, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
-)
-from pg_policy
-union all
-select 'trigger', tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid)
-from pg_trigger where not tgisinternal
-union all
-select 'function', oid::regprocedure::text, concat_ws(
-    ' ', md5(coalesce(prosrc, '') || coalesce(pg_get_function_sqlbody(oid), '')), proacl::text
-)
-from pg_proc
-union all
-select 'type', oid::regtype::text, typtype::text from pg_type
-where typnamespace <> 'pg_toast'::regnamespace
-union all
-select 'publication', p.pubname, concat_ws(' ', p.puballtables, t.tables)
-from pg_publication as p
-left join lateral (
-    select string_agg(schemaname || '.' || tablename, ', ' order by schemaname, tablename) as tables
-    from pg_publication_tables where pubname = p.pubname
-) as t on true
-union all
-select
-    'default grants',
-    defaclrole::regrole || ' ' || defaclnamespace || ' ' || defaclobjtype::text,
-    defaclacl::text
-from pg_default_acl
-union all
-select 'event trigger', evtname, evtfoid::regprocedure::text from pg_event_trigger
-union all
-select 'extension', extname, extversion from pg_extension
-union all
-select 'role', rolname, concat_ws(
-    ' ', rolsuper, rolbypassrls, rolcanlogin, rolcreaterole, rolconfig::text
-)
-from pg_roles
-union all
-select 'member', roleid::regrole || ' of ' || member::regrole, '' from pg_auth_members
-union all
-select 'bucket', id, concat_ws(' ', name, public) from storage.buckets
-union all
-select 'setting', coalesce(setdatabase::text, '') || setrole, setconfig::text
-from pg_db_role_setting
-order by 1, 2, 3
-"""
-
 
 @pytest.fixture
-def project(stack: Stack) -> Iterator[psycopg.Connection]:
+def project(bare: Database) -> psycopg.Connection:
     """A database as a project has it before Parley, with things of its own."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    with psycopg.connect(conninfo(stack, "supabase_admin", "postgres"), autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("create database {} template template0 owner postgres").format(
-                sql.Identifier(name)
-            )
-        )
-        try:
-            install_platform(
-                conninfo(stack, "supabase_admin", name),
-                jwt_secret=stack.jwt_secret,
-                jwt_expiry=3600,
-            )
-            with psycopg.connect(conninfo(stack, "postgres", name), autocommit=True) as connection:
-                connection.execute(
-                    """
-                    create table public.orders (id uuid primary key, buyer_id uuid);
-                    alter table public.orders enable row level security;
-                    create policy "own" on public.orders for select to authenticated
-                    using (buyer_id = (select auth.uid()));
-                    alter publication supabase_realtime add table public.orders;
-                    create policy "the project's" on realtime.messages for select
-                    to authenticated using (realtime.topic() = 'lobby');
-                    create function public.greet() returns trigger language plpgsql
-                    as 'begin return null; end';
-                    create trigger greet after insert on auth.users
-                    for each row execute function public.greet();
-                    insert into storage.buckets (id, name) values ('avatars', 'avatars');
-                    create schema supabase_migrations;
-                    create table supabase_migrations.schema_migrations (
-                        version text primary key, statements text [], name text
-                    );
-                    insert into supabase_migrations.schema_migrations
-                    values ('20200101000000', '{create table public.orders ()}', 'chat_orders');
-                    """
-                )
-                yield connection
-        finally:
-            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-
-
-def _catalogue(connection: psycopg.Connection) -> set[tuple[str, str, str]]:
-    with connection.transaction():
-        connection.execute("set local search_path = ''")
-        return set(connection.execute(CATALOGUE).fetchall())
+    bare.owner.execute(
+        """
+        create table public.orders (id uuid primary key, buyer_id uuid);
+        alter table public.orders enable row level security;
+        create policy "own" on public.orders for select to authenticated
+        using (buyer_id = (select auth.uid()));
+        alter publication supabase_realtime add table public.orders;
+        create policy "the project's" on realtime.messages for select
+        to authenticated using (realtime.topic() = 'lobby');
+        create function public.greet() returns trigger language plpgsql
+        as 'begin return null; end';
+        create trigger greet after insert on auth.users
+        for each row execute function public.greet();
+        insert into storage.buckets (id, name) values ('avatars', 'avatars');
+        create schema supabase_migrations;
+        create table supabase_migrations.schema_migrations (
+            version text primary key, statements text [], name text
+        );
+        insert into supabase_migrations.schema_migrations
+        values ('20200101000000', '{create table public.orders ()}', 'chat_orders');
+        """
+    )
+    return bare.owner
 
 
 def _install(connection: psycopg.Connection) -> None:
@@ -155,11 +58,11 @@ def _uninstall(connection: psycopg.Connection) -> None:
 
 
 def test_uninstalling_leaves_what_was_there_before(project: psycopg.Connection) -> None:
-    before = _catalogue(project)
+    before = read_catalogue(project)
     _install(project)
-    assert len(_catalogue(project)) > len(before) + 500
+    assert len(read_catalogue(project)) > len(before) + 500
     _uninstall(project)
-    after = _catalogue(project)
+    after = read_catalogue(project)
     assert (after - before, before - after) == (set(), set())
     assert project.execute(
         "select version from supabase_migrations.schema_migrations"
@@ -167,13 +70,62 @@ def test_uninstalling_leaves_what_was_there_before(project: psycopg.Connection) 
 
     _install(project)
     _uninstall(project)
-    assert _catalogue(project) == before
+    assert read_catalogue(project) == before
+
+
+def test_uninstalling_takes_the_data_along_and_nothing_of_the_project(
+    project: psycopg.Connection,
+) -> None:
+    before = read_catalogue(project)
+    _install(project)
+    # The world of the attacks has a row in every table of chat.
+    with psycopg.connect(project.info.dsn + " password=postgres") as other:
+        for path in sorted((isolation.FOLDER / "attacks").glob("*.sql")):
+            other.execute(path.read_bytes())
+        other.execute("select pg_temp.verify_make_world()")
+        (empty,) = other.execute(
+            "select array_agg(r.name) from pg_temp.verify_relations as r where r.is_table"
+            " and r.name like 'chat.%' and not exists"
+            " (select from pg_temp.verify_world as w where w.relation = r.name)"
+        ).fetchone()
+        other.execute("discard temp")
+        # Through the Storage API, elsewhere.
+        other.execute("select set_config('storage.allow_delete_query', 'true', true)")
+        other.execute("delete from storage.objects")
+        users = other.execute("select count(*) from auth.users").fetchone()
+        other.commit()
+    assert empty == ["chat.tiers"]
+    _uninstall(project)
+    assert read_catalogue(project) == before
+    assert project.execute("select count(*) from auth.users").fetchone() == users
+
+
+def test_jobs_of_the_project_go_on(project: psycopg.Connection) -> None:
+    # As pg_cron has it: the extension is not on every machine.
+    project.execute(
+        """
+        create schema cron;
+        create table cron.job (jobid bigint, jobname text, command text);
+        create function cron.unschedule(id bigint) returns boolean language sql
+        as 'delete from cron.job where jobid = id returning true';
+        create function cron.schedule(name text, schedule text, command text) returns bigint
+        language sql as 'insert into cron.job
+        values ((select count(*) + 1 from cron.job), $1, $3) returning jobid';
+        select cron.schedule('nightly', '0 0 * * *', 'select chat.check_counters()');
+        """
+    )
+    before = read_catalogue(project)
+    _install(project)
+    project.execute("select cron.schedule('parley-sweep', '* * * * *', 'select 1')")
+    _uninstall(project)
+    assert read_catalogue(project) == before
+    assert project.execute("select jobname from cron.job").fetchall() == [("nightly",)]
 
 
 def test_uninstalling_what_is_not_installed_changes_nothing(project: psycopg.Connection) -> None:
-    before = _catalogue(project)
+    before = read_catalogue(project)
     _uninstall(project)
-    assert _catalogue(project) == before
+    assert read_catalogue(project) == before
 
 
 @pytest.mark.parametrize(
@@ -202,12 +154,12 @@ def test_what_the_project_built_on_parley_stops_it(
 ) -> None:
     _install(project)
     project.execute(dependent.encode())
-    installed = _catalogue(project)
+    installed = read_catalogue(project)
     with pytest.raises(psycopg.errors.DependentObjectsStillExist) as raised:
         _uninstall(project)
     assert raised.value.diag.message_primary == "Objects of the project depend on Parley."
     assert raised.value.diag.message_hint
-    assert _catalogue(project) == installed
+    assert read_catalogue(project) == installed
 
 
 def test_files_in_the_bucket_stop_it(project: psycopg.Connection) -> None:
@@ -220,8 +172,8 @@ def test_files_in_the_bucket_stop_it(project: psycopg.Connection) -> None:
     project.execute(
         "insert into storage.objects (bucket_id, name) values ('chat-attachments', 'a/b.png')"
     )
-    installed = _catalogue(project)
+    installed = read_catalogue(project)
     with pytest.raises(psycopg.errors.DependentObjectsStillExist) as raised:
         _uninstall(project)
     assert raised.value.diag.message_primary == "The bucket of attachments is not empty."
-    assert _catalogue(project) == installed
+    assert read_catalogue(project) == installed

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from parley_stack.testing import clone
+from support.matrix_world import World
 from support.people import Person, api_key, sign_in, sign_up
 from support.stacks import Stack
 
@@ -91,3 +93,10 @@ def newcomer(stack: Stack) -> Iterator[Person]:
     person = sign_up(stack, "newcomer")
     yield person
     person.http.close()
+
+
+@pytest.fixture(scope="session")
+def world(stack: Stack, database_template: str) -> Iterator[World]:
+    """The world of the matrix. Whoever uses it leaves it as it was."""
+    with clone(stack, database_template) as database:
+        yield World(database)

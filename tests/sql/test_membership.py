@@ -210,7 +210,7 @@ class TestSubjects:
                 "select party, unread_count from chat.unread_by_party order by 1"
             ).fetchall() == [("agent", 0), ("client", 1)]
         assert call(database, users["bob"], self.OPEN, "[]") == subject
-        assert refused(database, users["dora"], room, self.OPEN, "[]") == "conversation_not_found"
+        assert refused(database, users["dora"], room, self.OPEN, "[]") == "start_not_allowed"
 
     def test_many_clients_open_one(self, group):
         database, users, _ = group

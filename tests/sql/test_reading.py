@@ -162,3 +162,37 @@ def test_private_marks_show_in_nothing_that_others_can_read(group):
         others.execute("select chat.delete_message(%s, 1)", (room,))
         assert unread(database, bob, room) == 2
         assert database.owner.execute("select * from chat.check_counters()").fetchall() == []
+
+
+def test_reading_again_what_was_read_marks_nothing_unread(group):
+    """Also for who has hidden a message that they have not read."""
+    database, (alice, bob, _), room = group
+    with database.acting(alice) as connection:
+        for _ in range(4):
+            send(connection, room)
+    with database.acting(bob) as connection:
+        connection.execute("select chat.mark_read(%s, 3)", (room,))
+        connection.execute("select chat.hide_message(%s, 4)", (room,))
+        connection.execute("select chat.mark_read(%s, 1)", (room,))
+    assert unread(database, bob, room) == 0
+
+
+def test_what_has_expired_counts_in_no_event(group):
+    database, (alice, bob, _), room = group
+    with database.acting(alice) as connection:
+        send(connection, room)
+        database.owner.execute(
+            "update chat.messages set expires_at = chat_private.now() - interval '1 second'"
+        )
+        database.owner.execute(
+            "update chat.conversations set expires_from = chat_private.now() - interval '1 second'"
+        )
+        send(connection, room)
+    told = database.owner.execute(
+        "select (payload ->> 'unread_count')::bigint from realtime.messages "
+        "where topic = %s and event = 'message_created' order by (payload ->> 'rev')::bigint",
+        (f"user:{bob}",),
+    ).fetchall()
+    # The first was told while it could be read.
+    assert told == [(1,), (1,)]
+    assert unread(database, bob, room) == 1

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -96,20 +93,6 @@ class TestRetries:
                 send(connection, room, "lost", message_id)
             assert send(connection, room, "hello", message_id)["seq"] == 1
 
-    def test_two_attempts_at_once(self, pair):
-        database, alice, _, room = pair
-        message_id = str(uuid.uuid4())
-        barrier = threading.Barrier(8)
-
-        def attempt(_):
-            with database.acting(alice) as connection:
-                barrier.wait()
-                return send(connection, room, "hello", message_id)["seq"]
-
-        with ThreadPoolExecutor(8) as pool:
-            assert list(pool.map(attempt, range(8))) == [1] * 8
-        assert counters(database, room)[:2] == (1, 1)
-
     def test_without_an_id_each_call_is_a_message(self, pair):
         database, alice, _, room = pair
         with database.acting(alice) as connection:
@@ -130,50 +113,6 @@ class TestRetries:
         with database.acting(bob) as connection, pytest.raises(psycopg.Error) as refused:
             connection.execute("select chat.start_group('Mine', id => %s)", (group_id,))
         assert refused.value.diag.message_detail == "conversation_id_taken"
-
-
-def test_writers_that_roll_back_leave_no_gap_and_one_order(pair):
-    database, alice, bob, room = pair
-    writers, sends = 16, 25
-
-    def write(number):
-        chance = random.Random(number)
-        kept = 0
-        with database.acting((alice, bob)[number % 2]) as connection:
-            for _ in range(sends):
-                undo = chance.random() < 0.3
-                with connection.transaction(force_rollback=undo):
-                    send(connection, room, f"from {number}")
-                kept += not undo
-        return kept
-
-    with ThreadPoolExecutor(writers) as pool:
-        kept = sum(pool.map(write, range(writers)))
-
-    rows = database.owner.execute(
-        "select seq, rev from chat.messages where conversation_id = %s order by seq", (room,)
-    ).fetchall()
-    assert [seq for seq, _ in rows] == list(range(1, kept + 1))
-    revs = [rev for _, rev in rows]
-    assert revs == sorted(set(revs))
-    assert counters(database, room)[:2] == (kept, kept)
-
-
-def test_many_clients_open_one_direct_conversation(database):
-    people = [database.user(name) for name in ("alice", "bob")]
-    names = ("bob", "alice")
-    barrier = threading.Barrier(50)
-
-    def open_it(number):
-        with database.acting(people[number % 2]) as connection:
-            barrier.wait(30)
-            return connection.execute(
-                "select (chat.start_direct(username => %s)).id", (names[number % 2],)
-            ).fetchone()[0]
-
-    with ThreadPoolExecutor(50) as pool:
-        assert len(set(pool.map(open_it, range(50)))) == 1
-    assert database.owner.execute("select count(*) from chat.participants").fetchone() == (2,)
 
 
 @pytest.mark.parametrize(

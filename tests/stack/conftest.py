@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+from parley_stack.testing import Stack
+from support.auth_servers import Serve, auth_servers
 
 CONFIG = """\
 project_id = "notes"
@@ -50,3 +53,10 @@ def project() -> Iterator[Path]:
     )
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def serve(stack: Stack, tmp_path: Path) -> AsyncIterator[Serve]:
+    """Starts Auth servers; their project folder is ``tmp_path``."""
+    async with auth_servers(stack, tmp_path) as start:
+        yield start

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
@@ -16,38 +14,11 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
-from psycopg_pool import AsyncConnectionPool
 
-from parley_stack.auth.app import create_app
-from parley_stack.auth.settings import AuthSettings
 from parley_stack.keys import Keys
+from support.auth_servers import URL, Serve
 
-URL = "http://auth.test/auth/v1"
-VERSION = {"X-Supabase-Api-Version": "2024-01-01"}
 REFRESH = "/token?grant_type=refresh_token"
-
-Serve = Callable[..., Awaitable[httpx.AsyncClient]]
-
-
-@pytest.fixture
-async def serve(stack: Any) -> AsyncIterator[Serve]:
-    """Start a server: ``await serve(keys=..., enable_signup=False)`` gives a client of it."""
-    conninfo = psycopg.conninfo.make_conninfo(
-        stack.db_url, user="supabase_auth_admin", password="postgres"
-    )
-    async with AsyncExitStack() as exits:
-
-        async def start(keys: Keys | None = None, **settings: Any) -> httpx.AsyncClient:
-            pool = AsyncConnectionPool(conninfo, min_size=1, max_size=4, open=False)
-            await exits.enter_async_context(pool)
-            app = create_app(
-                AuthSettings.model_validate(settings), keys or Keys(), pool, external_url=URL
-            )
-            transport = httpx.ASGITransport(app)
-            client = httpx.AsyncClient(transport=transport, base_url=URL[:-8], headers=VERSION)
-            return await exits.enter_async_context(client)
-
-        yield start
 
 
 @pytest.fixture
@@ -73,7 +44,7 @@ class TestConfirmations:
 
     @pytest.fixture
     async def auth(self, serve: Serve) -> httpx.AsyncClient:
-        return await serve(email={"enable_confirmations": True})
+        return await serve(email={"enable_confirmations": True, "max_frequency": "0s"})
 
     async def test_a_new_user_comes_bare(self, auth: httpx.AsyncClient, email: str) -> None:
         answer = await sign_up(auth, email=email)

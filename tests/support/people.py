@@ -8,9 +8,15 @@ from typing import Any
 
 import httpx
 
-from .stacks import Stack
+from parley_stack import testing
+from parley_stack.testing import Stack
 
 PASSWORD = "parley-demo"
+_CHAT = {
+    "Accept-Profile": "chat",
+    "Content-Profile": "chat",
+    "Prefer": "return=representation",
+}
 
 
 @dataclass(frozen=True)
@@ -40,56 +46,23 @@ class Person:
         return rows
 
 
-def client(stack: Stack, key: str, token: str) -> httpx.Client:
-    """An HTTP client for schema chat that sends ``key`` and ``token``."""
-    return httpx.Client(
-        base_url=stack.api_url,
-        timeout=20,
-        headers={
-            "apikey": key,
-            "Authorization": f"Bearer {token}",
-            "Accept-Profile": "chat",
-            "Content-Profile": "chat",
-            "Prefer": "return=representation",
-        },
-    )
-
-
 def api_key(stack: Stack, name: str) -> Person:
     """``anon`` or ``service_role``: nobody in particular."""
     key = stack.publishable_key if name == "anon" else stack.secret_key
-    return Person(name, client(stack, key, key))
+    headers = {"apikey": key, "Authorization": f"Bearer {key}", **_CHAT}
+    return Person(name, httpx.Client(base_url=stack.api_url, timeout=20, headers=headers))
 
 
 def sign_in(stack: Stack, email: str) -> Person:
     """A user who exists, signed in with the password all test users have."""
-    response = httpx.post(
-        f"{stack.api_url}/auth/v1/token",
-        params={"grant_type": "password"},
-        json={"email": email, "password": PASSWORD},
-        headers={"apikey": stack.publishable_key},
-        timeout=20,
-    )
-    assert response.status_code == 200, response.text
-    session = response.json()
-    token = session["access_token"]
-    return Person(
-        email.split("@")[0],
-        client(stack, stack.publishable_key, token),
-        session["user"]["id"],
-        token,
-    )
+    user = testing.sign_in(stack, email, PASSWORD)
+    user.http.headers.update(_CHAT)
+    return Person(email.split("@")[0], user.http, user.id, user.token)
 
 
 def sign_up(stack: Stack, name: str) -> Person:
     """A new user; the username begins with ``name``."""
     username = f"{name}_{uuid.uuid4().hex[:12]}"
-    email = f"{username}@example.com"
-    response = httpx.post(
-        f"{stack.api_url}/auth/v1/signup",
-        json={"email": email, "password": PASSWORD, "data": {"username": username}},
-        headers={"apikey": stack.publishable_key},
-        timeout=20,
-    )
-    assert response.status_code == 200, response.text
-    return sign_in(stack, email)
+    user = testing.sign_up(stack, f"{username}@example.com", PASSWORD, {"username": username})
+    user.http.headers.update(_CHAT)
+    return Person(username, user.http, user.id, user.token)

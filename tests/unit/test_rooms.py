@@ -14,8 +14,9 @@ from support.stacks import ROOT
 STANDARD_OR_ALLOWED = {
     "sdk/parley": {"dotenv", "httpx", "postgrest", "pydantic", "realtime", "supabase_auth", "yarl"},
     "stack/parley_stack": {
-        "bcrypt", "dotenv", "httptools", "jwt", "psycopg", "psycopg_pool", "pydantic",
-        "pydantic_core", "starlette", "uvicorn", "uvloop", "websockets", "cryptography",
+        "bcrypt", "cronsim", "cryptography", "dotenv", "httptools", "httpx", "jwt", "psycopg",
+        "psycopg_pool", "pydantic", "pydantic_core", "pyotp", "pytest", "segno", "starlette",
+        "uvicorn", "uvloop", "websockets",
     },
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from .duplicates import naming_duplicates
 from .durations import parse_duration
 from .errors import AuthError, invalid
 from .objects import Json, User, merged, user_json
+from .profile import profile
 from .server import Server
 from .sessions import Scope
 
@@ -124,7 +125,7 @@ async def _find(conn: Connection, request: Request, *, lock: bool = False) -> Us
 
 
 async def _respond(conn: Connection, user: User) -> Response:
-    return JSONResponse(user_json(user, await identities.of_user(conn, user.id)))
+    return JSONResponse(await profile(conn, user))
 
 
 def _checked(body: AdminUserBody) -> AdminUserBody:

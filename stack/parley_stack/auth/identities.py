@@ -27,7 +27,8 @@ values (%s, %s, %s, %s, now(), now(), now())"""
 _MERGE = """update auth.identities
 set identity_data = identity_data || %s, updated_at = now()
 where user_id = %s and provider = %s"""
-_DELETE = "delete from auth.identities where user_id = %s"
+_DELETE = "delete from auth.identities where id = %s"
+_DELETE_OF_USER = "delete from auth.identities where user_id = %s"
 
 
 async def of_users(
@@ -77,5 +78,9 @@ async def put(conn: Connection, user_id: UUID, provider: str, data: Json, change
         await insert(conn, user_id, provider, data)
 
 
+async def delete(conn: Connection, identity_id: UUID) -> None:
+    await conn.execute(_DELETE, (identity_id,))
+
+
 async def delete_of_user(conn: Connection, user_id: UUID) -> None:
-    await conn.execute(_DELETE, (user_id,))
+    await conn.execute(_DELETE_OF_USER, (user_id,))

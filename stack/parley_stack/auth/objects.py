@@ -36,6 +36,7 @@ class User:
     recovery_sent_at: datetime | None = None
     email_change: str = ""
     email_change_sent_at: datetime | None = None
+    email_change_confirm_status: int = 0
     phone_change: str = ""
     phone_change_sent_at: datetime | None = None
     reauthentication_sent_at: datetime | None = None

@@ -164,6 +164,32 @@ async def _exchange(server: Server, conn: Connection, text: str, source: Origin)
     )
 
 
+async def continue_session(server: Server, conn: Connection, user: User, session_id: UUID) -> Json:
+    """The session object with a new refresh token, for a session that was just changed.
+
+    Raises 403 ``session_not_found`` when it has ended meanwhile.
+    """
+    session = await sessions.find(conn, session_id, lock=True)
+    if session is None:
+        message = "Session from session_id claim in JWT does not exist"
+        raise AuthError(403, "session_not_found", message)
+    now, active = datetime.now(UTC), await _active(conn, session_id)
+    if active is not None:
+        await conn.execute(_REVOKE, (now, active.token))
+    refresh_token = await sessions.add_token(
+        conn, user, session_id, parent=active.token if active else None, now=now
+    )
+    return await sessions.answer(
+        server,
+        conn,
+        user,
+        session_id=session_id,
+        aal=session.aal,
+        refresh_token=refresh_token,
+        now=now,
+    )
+
+
 async def _load(conn: Connection, text: str) -> tuple[RefreshToken, Session, User]:
     """The token, its session (locked) and its user. Raises what the client is told."""
     unlocked = await _by_token(conn, text)

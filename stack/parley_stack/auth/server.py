@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.requests import Request
 
@@ -15,12 +16,17 @@ from .settings import AuthSettings
 
 @dataclass(frozen=True)
 class Server:
-    """One Auth server. ``external_url`` is its public address, which issues the tokens."""
+    """One Auth server.
+
+    ``external_url`` is its public address, which issues the tokens; ``workdir`` the project's
+    folder, where its mail templates are.
+    """
 
     settings: AuthSettings
     keys: Keys
     pool: Pool = field(repr=False)
     external_url: str
+    workdir: Path
 
     @property
     def issuer(self) -> str:

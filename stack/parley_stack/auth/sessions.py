@@ -9,9 +9,10 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from . import identities, users
+from . import hooks, users
 from .database import Connection
-from .objects import Json, Session, User, user_json
+from .objects import Json, Session, User
+from .profile import profile
 from .server import Origin, Server
 from .settings import Sessions
 from .tokens import Method, access_claims, new_refresh_token
@@ -37,6 +38,12 @@ _ADD_METHOD = """insert into auth.mfa_amr_claims (
 values (%s, %s, %s, %s, %s)
 on conflict (session_id, authentication_method) do update
 set updated_at = excluded.updated_at"""
+_RAISE = "update auth.sessions set aal = 'aal2', factor_id = %s, updated_at = %s where id = %s"
+_LOWER = """update auth.sessions
+set aal = 'aal1', factor_id = null, updated_at = now()
+where factor_id = %s"""
+_END_LOWER = """delete from auth.sessions
+where user_id = %s and id <> %s and coalesce(aal, 'aal1') = 'aal1'"""
 _METHODS = """select authentication_method, updated_at
 from auth.mfa_amr_claims
 where session_id = %s"""
@@ -128,7 +135,7 @@ async def answer(
 
     ``expires_in`` is in seconds, ``expires_at`` in Unix seconds.
     """
-    claims = access_claims(
+    own_claims = access_claims(
         user,
         session_id=session_id,
         aal=aal,
@@ -137,14 +144,28 @@ async def answer(
         now=now,
         lifetime_seconds=server.settings.jwt_expiry,
     )
+    claims = await hooks.custom_access_token(server, conn, user, own_claims)
     return {
         "access_token": server.keys.sign(claims),
         "token_type": "bearer",
         "expires_in": server.settings.jwt_expiry,
         "expires_at": claims["exp"],
         "refresh_token": refresh_token,
-        "user": user_json(user, await identities.of_user(conn, user.id)),
+        "user": await profile(conn, user),
     }
+
+
+async def raise_to_aal2(conn: Connection, session: Session, factor_id: UUID) -> None:
+    """A second factor was shown; the user's sessions that have shown none end."""
+    now = datetime.now(UTC)
+    await conn.execute(_RAISE, (factor_id, now, session.id))
+    await conn.execute(_ADD_METHOD, (uuid.uuid4(), session.id, "totp", now, now))
+    await conn.execute(_END_LOWER, (session.user_id, session.id))
+
+
+async def lower_to_aal1(conn: Connection, factor_id: UUID) -> None:
+    """The factor goes: sessions that showed it have shown one factor again."""
+    await conn.execute(_LOWER, (factor_id,))
 
 
 async def end(conn: Connection, user_id: UUID, session_id: UUID | None, scope: Scope) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from . import passwords, refresh, users
+from . import passwords, pkce, refresh, users
 from .addresses import bare_phone
 from .bodies import Body, check, read_fields
 from .caller import audience
@@ -33,6 +33,11 @@ async def token(server: Server, request: Request) -> Response:
         return await _password_grant(server, request, check(PasswordBody, fields))
     if grant_type == "refresh_token":
         return await refresh.grant(server, request, check(refresh.RefreshBody, fields))
+    if grant_type == "pkce":
+        return await pkce.grant(server, request, check(pkce.ExchangeBody, fields))
+    if grant_type in ("id_token", "web3"):
+        message = "the local stack does not serve this grant; it works on a hosted project"
+        raise AuthError(400, "provider_disabled", message)
     raise AuthError(400, "invalid_credentials", "unsupported_grant_type")
 
 

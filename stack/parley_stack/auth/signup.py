@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import psycopg
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from . import identities, passwords, users
+from . import hooks, passwords, registration, telephone, users
 from .addresses import normal_email, normal_phone
-from .bodies import Body, parse
+from .bodies import parse
 from .caller import audience
-from .database import Connection, failing_as, transaction, violates
+from .database import Connection, failing_as, transaction
 from .errors import AuthError, invalid
-from .objects import Json, User, merged, user_json
+from .mail import Kind
+from .objects import Json, User, user_json
+from .pkce import ChallengeBody
+from .profile import profile
+from .redirects import redirect_url
+from .registration import AlreadyRegisteredError
+from .sending import send_link
 from .server import Server, origin
 from .sessions import open_session
 
-_CHALLENGE = re.compile(r"[A-Za-z0-9._~-]{43,128}")
-_CHALLENGE_METHODS = frozenset({"s256", "plain"})
-_KEYS = (users.EMAIL_KEY, users.PHONE_KEY)
 
-
-class SignupBody(Body):
+class SignupBody(ChallengeBody):
     email: str = ""
     phone: str = ""
     password: str = Field(default="", repr=False)
     data: Json = Field(default_factory=dict)
-    code_challenge: str = ""
-    code_challenge_method: str = ""
-
-
-class _AlreadyRegisteredError(Exception):
-    """The address belongs to a user who confirmed it."""
 
 
 async def sign_up(server: Server, request: Request) -> Response:
@@ -45,19 +39,14 @@ async def sign_up(server: Server, request: Request) -> Response:
     body = await parse(request, SignupBody)
     if not body.email and not body.phone:
         return await _sign_up_anonymously(server, request, body)
-    _require_open(server)
+    registration.require_open(server)
     body = _checked(server, body)
     password_hash = await passwords.hash_password(body.password)
     try:
         with failing_as("Database error saving new user"):
             return JSONResponse(await _register(server, request, body, password_hash))
-    except _AlreadyRegisteredError:
+    except AlreadyRegisteredError:
         return _already_registered(server, body, audience(request))
-
-
-def _require_open(server: Server) -> None:
-    if not server.settings.enable_signup:
-        raise AuthError(422, "signup_disabled", "Signups not allowed for this instance")
 
 
 def _checked(server: Server, body: SignupBody) -> SignupBody:
@@ -67,7 +56,7 @@ def _checked(server: Server, body: SignupBody) -> SignupBody:
     passwords.require_strength(body.password, server.settings)
     if body.email and body.phone:
         raise invalid("Only an email address or phone number should be provided on signup.")
-    require_challenge(body.code_challenge, body.code_challenge_method)
+    body.require_challenge()
     if body.email:
         if not server.offers_email:
             raise AuthError(400, "email_provider_disabled", "Email signups are disabled")
@@ -77,39 +66,40 @@ def _checked(server: Server, body: SignupBody) -> SignupBody:
     return body.model_copy(update={"phone": normal_phone(body.phone)})
 
 
-def require_challenge(challenge: str, method: str) -> None:
-    """Raises ``validation_failed`` unless both or neither are given, and well-formed."""
-    if bool(challenge) != bool(method):
-        raise invalid("PKCE flow requires code_challenge_method and code_challenge")
-    if challenge and not _CHALLENGE.fullmatch(challenge):
-        raise invalid("code challenge must be 43 to 128 unreserved characters")
-    if method and method.lower() not in _CHALLENGE_METHODS:
-        raise invalid("code challenge method must be s256 or plain")
-
-
 async def _register(server: Server, request: Request, body: SignupBody, password_hash: str) -> Json:
     """Make or find the user and, when no confirmation is asked for, sign in; one transaction.
 
     A user who never confirmed keeps password and metadata: whoever calls has proven nothing.
     """
     confirms = server.confirms_email if body.email else server.confirms_phone
-    if body.phone and not confirms:
-        raise AuthError(
-            422, "sms_send_failed", "Error sending confirmation sms: no provider is configured"
-        )
+    redirect_to = redirect_url(request, server.settings)
     async with transaction(server.pool) as conn:
         user = await _existing(conn, body, audience(request))
         if user is None:
-            user = await _insert(conn, body, password_hash, audience(request))
-        if not confirms:
-            return user_json(user, await identities.of_user(conn, user.id))
-        confirm = users.confirm_email if body.email else users.confirm_phone
-        user = await confirm(conn, user, datetime.now(UTC))
-        return await open_session(server, conn, user, method="password", origin=origin(request))
+            user = await registration.register(
+                server,
+                request,
+                conn,
+                email=body.email,
+                phone=body.phone,
+                password_hash=password_hash,
+                data=body.data,
+            )
+        if confirms:
+            confirm = users.confirm_email if body.email else users.confirm_phone
+            user = await confirm(conn, user, datetime.now(UTC))
+            return await open_session(server, conn, user, method="password", origin=origin(request))
+        if body.email:
+            user = await send_link(
+                server, conn, user, Kind.SIGNUP, redirect_to=redirect_to, challenge=body
+            )
+        else:
+            user = await telephone.offer_code(server, conn, user)
+        return await profile(conn, user)
 
 
 async def _existing(conn: Connection, body: SignupBody, aud: str) -> User | None:
-    """The unconfirmed user of the address. Raises _AlreadyRegisteredError for a confirmed one."""
+    """The unconfirmed user of the address. Raises AlreadyRegisteredError for a confirmed one."""
     if body.email:
         user = await users.by_email(conn, body.email, aud)
         confirmed_at = user and user.email_confirmed_at
@@ -117,39 +107,8 @@ async def _existing(conn: Connection, body: SignupBody, aud: str) -> User | None
         user = await users.by_phone(conn, body.phone, aud)
         confirmed_at = user and user.phone_confirmed_at
     if confirmed_at:
-        raise _AlreadyRegisteredError
+        raise AlreadyRegisteredError
     return user
-
-
-async def _insert(conn: Connection, body: SignupBody, password_hash: str, aud: str) -> User:
-    """The new user and identity.
-
-    Metadata is exactly the caller's when the row is inserted; what the identity says is added
-    by a later update, so that triggers run as they do on the platform.
-    """
-    provider = "email" if body.email else "phone"
-    try:
-        user = await users.insert(
-            conn,
-            user_id=uuid.uuid4(),
-            audience=aud,
-            email=body.email,
-            phone=body.phone,
-            password_hash=password_hash,
-            app_metadata={"provider": provider, "providers": [provider]},
-            user_metadata=body.data,
-        )
-    except psycopg.errors.UniqueViolation as error:
-        # Another request was faster, or the address is taken under another audience.
-        if any(violates(error, key) for key in _KEYS):
-            raise _AlreadyRegisteredError from error
-        raise
-    if body.email:
-        data = {**body.data, **identities.email_data(user, body.email)}
-    else:
-        data = {**body.data, **identities.phone_data(user, body.phone)}
-    await identities.insert(conn, user.id, provider, data)
-    return await users.update(conn, user.id, raw_user_meta_data=merged(user.user_metadata, data))
 
 
 def _already_registered(server: Server, body: SignupBody, aud: str) -> Response:
@@ -178,12 +137,15 @@ async def _sign_up_anonymously(server: Server, request: Request, body: SignupBod
     if not server.settings.enable_anonymous_sign_ins:
         message = "Anonymous sign-ins are disabled"
         raise AuthError(422, "anonymous_provider_disabled", message)
-    _require_open(server)
+    registration.require_open(server)
     with failing_as("Database error creating anonymous user"):
         async with transaction(server.pool) as conn:
+            user_id = uuid.uuid4()
+            new = {"id": str(user_id), "is_anonymous": True, "user_metadata": body.data}
+            await hooks.before_user_created(server, request, conn, new)
             user = await users.insert(
                 conn,
-                user_id=uuid.uuid4(),
+                user_id=user_id,
                 audience=audience(request),
                 app_metadata={},
                 user_metadata=body.data,

@@ -40,6 +40,7 @@ _COLUMNS = SQL(
     recovery_sent_at,
     coalesce(email_change, '') as email_change,
     email_change_sent_at,
+    coalesce(email_change_confirm_status, 0) as email_change_confirm_status,
     coalesce(phone_change, '') as phone_change,
     phone_change_sent_at,
     reauthentication_sent_at,
@@ -90,8 +91,10 @@ async def by_id(conn: Connection, user_id: UUID, *, lock: bool = False) -> User 
     return await _one(conn, _find(_BY_ID, lock=lock), INSTANCE_ID, user_id)
 
 
-async def by_email(conn: Connection, email: str, audience: str) -> User | None:
-    return await _one(conn, _find(_BY_EMAIL), INSTANCE_ID, email, audience)
+async def by_email(
+    conn: Connection, email: str, audience: str, *, lock: bool = False
+) -> User | None:
+    return await _one(conn, _find(_BY_EMAIL, lock=lock), INSTANCE_ID, email, audience)
 
 
 async def by_phone(conn: Connection, phone: str, audience: str) -> User | None:
