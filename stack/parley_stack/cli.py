@@ -184,8 +184,9 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
     for name, option, port in (("API", "--api-port", api_port), ("database", "--db-port", db_port)):
         _require_free(name, option, port)
     mail_ui = config.inbucket or config.local_smtp
-    # Nobody's work depends on this one: when it is taken, another is as good.
-    mail_port = mail_ui.port if not ephemeral and is_free(mail_ui.port) else free_port()
+    # Nobody's work depends on this one: beside a stack that has the usual port, another is as good.
+    is_usual = api_port == config.api.port and is_free(mail_ui.port)
+    mail_port = mail_ui.port if is_usual else free_port()
     paths = Paths.of(workdir, account, ephemeral=ephemeral, detached=arguments.detach)
     paths.make(account)
     lock = Lock(paths.lock)
