@@ -1,6 +1,6 @@
 """Reads matrix.txt and attempts.toml, and makes the attempts, in SQL and over HTTP.
 
-An outcome is a number of rows, ``ok``, or the SQLSTATE of a refusal, of which ``-`` is 42501.
+An outcome is a number (of rows, or returned), ``ok``, or the SQLSTATE of a refusal; ``-`` is 42501.
 """
 
 from __future__ import annotations
