@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 LONG = "repeat('x', {})".format
+CUSTOM = "type = 'custom', conversation_id = null, message_seq = null"
 
 # By table and constraint: changes of rows that are there, each of which it must refuse.
 CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -89,6 +90,7 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "notification_preferences_types_off_check": (
             "types_off = array[null]::chat.notification_type []",
+            "types_off = array_fill('custom'::chat.notification_type, array[101])",
         ),
     },
     "chat.notifications": {
@@ -96,14 +98,22 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
             "type = 'mention', message_seq = null", "type = 'mention', conversation_id = null",
         ),
         "notifications_metadata_check": (
-            """type = 'custom', title = 'x', message_seq = null, conversation_id = null,
-            metadata = '[]'""",
+            f"{CUSTOM}, title = 'x', metadata = '[]'",
+            f"{CUSTOM}, title = 'x', metadata = jsonb_build_object('x', {LONG(17000)})",
         ),
-        "notifications_text_check": ("title = 'x'", "body = 'x'", "metadata = '{\"x\": 1}'"),
+        "notifications_text_check": (
+            "title = 'x'", "body = 'x'", "key = 'x'", "metadata = '{\"x\": 1}'",
+            f"{CUSTOM}, title = null", f"{CUSTOM}, title = ''", f"{CUSTOM}, title = {LONG(201)}",
+            f"{CUSTOM}, title = 'x', body = {LONG(2001)}",
+            f"{CUSTOM}, title = 'x', key = {LONG(201)}",
+        ),
     },
     "chat_private.push_tokens": {
         "push_tokens_provider_check": ("provider = 'pigeon'",),
-        "push_tokens_token_check": ("token = ''", f"token = {LONG(2001)}"),
+        "push_tokens_token_check": (
+            "token = ''", f"token = {LONG(2001)}", "provider = 'webpush', token = '{}'",
+            "provider = 'webpush', token = '{\"endpoint\": \"http://localhost\"}'",
+        ),
     },
     "chat.participants": {
         "participants_party_check": ("party = ''", f"party = {LONG(51)}"),
