@@ -29,6 +29,8 @@ class Mutant:
     undo: str
     shows_as: str = ""
     """The constraint or the code of an error without which no test can notice."""
+    runs: str = ""
+    """The function without a call of which no test can notice."""
     is_behind_schema: bool = False
     """It opens a schema too, which alone makes a difference: only what is about itself counts."""
 
@@ -226,13 +228,14 @@ def _unique_indexes(connection: psycopg.Connection) -> Iterator[Mutant]:
 @_source
 def _triggers(connection: psycopg.Connection) -> Iterator[Mutant]:
     query = f"""
-        select t.tgname, t.tgrelid::regclass::text
+        select t.tgname, t.tgrelid::regclass::text, n.nspname || '.' || p.proname
         from pg_trigger as t
         inner join pg_proc as p on t.tgfoid = p.oid
+        inner join pg_namespace as n on p.pronamespace = n.oid
         where not t.tgisinternal and p.pronamespace in {OURS}
         order by 2, 1
     """
-    for name, table in _rows(connection, query):
+    for name, table, function in _rows(connection, query):
         # The owner of a platform table is not ours: there the trigger cannot be disabled.
         definition = _rows(
             connection,
@@ -244,6 +247,7 @@ def _triggers(connection: psycopg.Connection) -> Iterator[Mutant]:
             table,
             f"drop trigger {_quoted(name)} on {table}",
             definition,
+            runs=function,
         )
 
 

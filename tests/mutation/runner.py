@@ -52,6 +52,11 @@ class Runner:
         self.failure = "\n".join(str(report.longrepr) for report in reports if report.failed)
         return bool(self.failure)
 
+    def is_in_world(self, nodeid: str) -> bool:
+        """Whether it looks at the world of the matrix."""
+        names = self.items[nodeid].fixturenames  # type: ignore[attr-defined]
+        return "world" in names and "database" not in names
+
     def text(self, nodeid: str) -> str:
         """The test's source, and that of its fixtures and of what these name in their modules."""
         if nodeid not in self._texts:
@@ -121,7 +126,7 @@ class Coverage:
         with psycopg.connect(databases.conninfo(stack, "supabase_admin", "postgres")) as connection:
             connection.execute("alter role postgres set track_functions = 'all'")
         for nodeid in self._runner.items:
-            if nodeid in self.uses:
+            if nodeid in self.uses or self._runner.is_in_world(nodeid):
                 continue
             used: set[str] = set()
             with _watched_clones(config, used), _watched_errors(used):
