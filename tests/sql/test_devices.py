@@ -84,6 +84,16 @@ def test_a_token_belongs_to_who_registered_it_last(users):
     assert devices(database, alice) == devices(database, bob) == [(phone, None)]
 
 
+def test_a_new_token_replaces_nobody_else_s(users):
+    """Both use the installation, as whose each has a token."""
+    database, (alice, bob) = users
+    phone = str(uuid.uuid4())
+    for user, token in ((alice, "one"), (bob, "two"), (alice, "three")):
+        with database.acting(user) as connection:
+            register(connection, phone, "fcm", token)
+    assert tokens(database) == {"two": (bob, phone), "three": (alice, phone)}
+
+
 def test_many_at_once_for_one_token(users):
     database, people = users
     phone = str(uuid.uuid4())
