@@ -36,7 +36,7 @@ class ObjectBroadcast:
 
     def encode(self, wire: Wire, topic: str) -> bytes:
         """The frame; ``topic`` without prefix."""
-        return _object_frame(wire, topic, self.payload)
+        return fan_out_frame(wire, topic, "broadcast", self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,15 @@ class EventBroadcast:
         parts = [b'{"event":', to_json(self.event), b',"type":"broadcast","payload":', self.body]
         if self.meta:
             parts += [b',"meta":', self.meta]
-        return _object_frame(wire, topic, b"".join((*parts, b"}")))
+        return fan_out_frame(wire, topic, "broadcast", b"".join((*parts, b"}")))
 
 
-def _object_frame(wire: Wire, topic: str, payload: bytes) -> bytes:
+def fan_out_frame(wire: Wire, topic: str, event: str, payload: bytes) -> bytes:
+    """A message for many channels; ``topic`` without prefix, ``payload`` is JSON."""
     name = to_json(PREFIX + topic)
     if wire is Wire.V2:
-        return text_frame(b"".join((b"[null,null,", name, b',"broadcast",', payload, b"]")))
-    return text_frame(
-        b"".join((b'{"topic":', name, b',"event":"broadcast","payload":', payload, b',"ref":null}'))
-    )
+        return text_frame(
+            b"".join((b"[null,null,", name, b',"', event.encode(), b'",', payload, b"]"))
+        )
+    head = (b'{"topic":', name, b',"event":"', event.encode(), b'","payload":')
+    return text_frame(b"".join((*head, payload, b',"ref":null}')))

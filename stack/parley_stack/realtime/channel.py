@@ -2,6 +2,7 @@
 
 Messages are handled in the order they came. Where PostgreSQL has to be asked, the channel waits
 for the answer and queues what arrives meanwhile; everything else happens at once.
+What presence does is in ``channel_presence``.
 Source: Supabase Realtime protocol, sections 3 to 6.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors, tokens
 from .authorization import EVERYTHING, Permissions
 from .broadcasts import PREFIX, Broadcast, EventBroadcast, ObjectBroadcast
+from .channel_presence import ChannelPresence
 from .errors import AuthorizationError, Problem
 from .inbound import Inbound, UserBroadcast
 from .joins import JoinConfig, number_changes
@@ -55,8 +57,10 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._token = ""
         self._caller: Caller | None = None
-        self._reads = EVERYTHING
-        self._writes: Permissions | None = None if config.is_private else EVERYTHING
+        self.reads = EVERYTHING
+        self.writes: Permissions | None = None if config.is_private else EVERYTHING
+        """What may be sent; None until PostgreSQL was asked for the present token."""
+        self._presence = ChannelPresence(realtime, self)
         self._inbox: deque[Inbound] = deque()
         self._work: asyncio.Task[None] | None = None
         self._readiness: asyncio.Task[None] | None = None
@@ -75,32 +79,31 @@ class Channel:
             self._refuse(error.reason)
             return
         if self.config.is_private:
-            self._begin(self._join_private())
+            self.begin(self._join_private())
         else:
             self._joined()
 
     async def _join_private(self) -> None:
         try:
-            self._reads = await self._read_permissions()
+            await self.ask_reads()
         except AuthorizationError as error:
             self._realtime.report(error)
             cause = error.problem
             unauthorized = Problem.UNAUTHORIZED.reason + f": {self.topic}"
             self._refuse(unauthorized if cause is Problem.POLICY else cause.reason)
             return
-        if not (self._reads.broadcast or self._reads.presence):
+        if not (self.reads.broadcast or self.reads.presence):
             self._refuse(f"{Problem.UNAUTHORIZED.reason}: {self.topic}")
             return
         self._joined()
 
     def _joined(self) -> None:
         self.state = advance(self.state, ChannelState.JOINED)
-        if self._reads.broadcast:
+        if self.reads.broadcast:
             self._realtime.topics.add(self.key, self)
         changes = number_changes(self.config.changes)
-        self._reply(self._request, "ok", {"postgres_changes": changes})
-        if self.config.has_presence:
-            self.push("presence_state", {})
+        self.reply(self._request, "ok", {"postgres_changes": changes})
+        self._presence.show()
         if changes:
             self._system("postgres_changes", "error", errors.NO_POSTGRES_CHANGES)
         if self.config.wants_replication_ready:
@@ -110,12 +113,12 @@ class Channel:
         try:
             await asyncio.wait_for(self._realtime.stream.live.wait(), _REPLICATION_SECONDS)
         except TimeoutError:
-            self._expel(errors.REPLICATION_LATE)
+            self.expel(errors.REPLICATION_LATE)
         else:
             self._system("system", "ok", errors.REPLICATION_READY)
 
     def _refuse(self, reason: str) -> None:
-        self._reply(self._request, "error", {"reason": reason})
+        self.reply(self._request, "error", {"reason": reason})
         self.end()
 
     # Messages
@@ -131,17 +134,20 @@ class Channel:
 
     def _handle(self, message: Inbound) -> None:
         if message.event == "broadcast":
-            if self._writes is None:
-                self._begin(self._broadcast_private(message))
+            if self.writes is None:
+                self.begin(self._broadcast_private(message))
             else:
                 self._broadcast(message)
+        elif message.event == "presence":
+            self._presence.receive(message)
         elif message.event == "access_token":
             self._access_token(message)
         elif message.event == "phx_leave" and message.join_ref in (None, self.join_ref):
-            self._reply(message, "ok", {})
+            self.reply(message, "ok", {})
             self._close()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work`` that waits; messages that arrive meanwhile are handled after it."""
         self._work = self._loop.create_task(work)
         self._work.add_done_callback(self._finish)
 
@@ -161,25 +167,25 @@ class Channel:
     async def _broadcast_private(self, message: Inbound) -> None:
         """Ask for the right to send, once per token; without it a send is met with silence."""
         try:
-            self._writes = await self._realtime.authorizer.write(self._identity(), self.topic)
+            await self.ask_writes()
         except AuthorizationError as error:
             self._realtime.report(error)
             return
         self._broadcast(message)
 
     def _broadcast(self, message: Inbound) -> None:
-        if self._writes is None or not self._writes.broadcast:
+        if self.writes is None or not self.writes.broadcast:
             return
         broadcast, size = _outgoing(message)
         if size > self._realtime.max_payload_bytes:
             if self.config.acknowledges:
-                self._reply(message, "error", {"reason": errors.PAYLOAD_TOO_LARGE})
+                self.reply(message, "error", {"reason": errors.PAYLOAD_TOO_LARGE})
             return
         sender = None if self.config.echoes else self
         if not self._realtime.broadcast(self.key, broadcast, sender):
             return
         if self.config.acknowledges:
-            self._reply(message, "ok", {})
+            self.reply(message, "ok", {})
 
     # Tokens
 
@@ -190,31 +196,33 @@ class Channel:
         try:
             self._adopt(token)
         except TokenRefusedError as error:
-            self._expel(error.message)
+            self.expel(error.message)
             return
         if self.config.is_private:
-            self._writes = None
-            self._begin(self._renew())
+            self.writes = None
+            self.begin(self._renew())
 
     async def _renew(self) -> None:
         """Ask again what a new token may receive; a right that is gone ends the channel."""
-        before = self._reads
+        before = self.reads
         try:
-            self._reads = await self._read_permissions()
+            await self.ask_reads()
         except AuthorizationError as error:
             self._realtime.report(error)
             if error.problem in errors.TRANSIENT:
                 self._system("system", "error", error.problem.message)
                 self._crash()
             else:
-                self._expel(errors.cannot_read(self.topic))
+                self.expel(errors.cannot_read(self.topic))
             return
-        if not (self._reads.broadcast or self._reads.presence):
-            self._expel(errors.cannot_read(self.topic))
-        elif before.broadcast > self._reads.broadcast or before.presence > self._reads.presence:
-            self._expel(errors.can_no_longer_read(self.topic))
-        elif self._reads.broadcast:
-            self._realtime.topics.add(self.key, self)
+        if not (self.reads.broadcast or self.reads.presence):
+            self.expel(errors.cannot_read(self.topic))
+        elif before.broadcast > self.reads.broadcast or before.presence > self.reads.presence:
+            self.expel(errors.can_no_longer_read(self.topic))
+        else:
+            if self.reads.broadcast:
+                self._realtime.topics.add(self.key, self)
+            self._presence.show()
 
     def _adopt(self, token: str) -> None:
         """Make ``token`` the channel's, and watch its end. Raises TokenRefusedError."""
@@ -233,16 +241,23 @@ class Channel:
         try:
             self._adopt(self._token)
         except TokenRefusedError as error:
-            self._expel(error.message)
+            self.expel(error.message)
 
     def _identity(self) -> Caller:
         assert self._caller is not None, "a channel acts only with a token"
         return self._caller
 
-    async def _read_permissions(self) -> Permissions:
-        presence = self.config.has_presence
-        authorizer = self._realtime.authorizer
-        return await authorizer.read(self._identity(), self.topic, with_presence=presence)
+    async def ask_reads(self) -> None:
+        """Ask PostgreSQL what may be received, if private. Raises AuthorizationError."""
+        if self.config.is_private:
+            authorizer, presence = self._realtime.authorizer, self._presence.is_on
+            caller = self._identity()
+            self.reads = await authorizer.read(caller, self.topic, with_presence=presence)
+
+    async def ask_writes(self) -> None:
+        """Ask PostgreSQL what may be sent, unless it is known. Raises AuthorizationError."""
+        if self.writes is None:
+            self.writes = await self._realtime.authorizer.write(self._identity(), self.topic)
 
     # Ending
 
@@ -252,6 +267,7 @@ class Channel:
             return
         self.state = advance(self.state, ChannelState.CLOSED)
         self._realtime.topics.discard(self.key, self)
+        self._presence.end()
         self._socket.forget(self)
         self._inbox.clear()
         if self._token_timer is not None:
@@ -263,9 +279,9 @@ class Channel:
 
     def expel_for_rate(self) -> None:
         """End a channel whose topic is too busy."""
-        self._expel(errors.TOO_MANY_MESSAGES)
+        self.expel(errors.TOO_MANY_MESSAGES)
 
-    def _expel(self, message: str) -> None:
+    def expel(self, message: str) -> None:
         """End the channel for good: a system error, then phx_close. The socket stays."""
         if self.state is ChannelState.JOINING:
             self._refuse(message)
@@ -295,7 +311,8 @@ class Channel:
         payload = {"extension": extension, "status": status, "message": message}
         self.push("system", {**payload, "channel": self.topic})
 
-    def _reply(self, message: Inbound, status: str, response: Payload) -> None:
+    def reply(self, message: Inbound, status: str, response: Payload) -> None:
+        """Answer a message; ``status`` is ok or error."""
         frame = reply(self.wire, message.join_ref, message.ref, self.name, status, response)
         self.write(frame)
 

@@ -20,6 +20,7 @@ from .channel import Channel
 from .errors import AuthorizationError, Problem
 from .http import http_app
 from .messages_feed import PUBLICATION, MessagesFeed
+from .presence import Presences
 from .rates import RateMeter
 from .replication import ReplicationStream
 from .settings import RealtimeSettings
@@ -46,9 +47,11 @@ class Realtime:
         self.settings = settings
         self.keys = keys
         self.topics = Topics()
+        self.presences = Presences()
         self.sockets: set[RealtimeSocket] = set()
         self.joins = RateMeter(settings.max_joins_per_second)
         self.events = RateMeter(settings.max_events_per_second)
+        self.presence_events = RateMeter(settings.max_presence_events_per_second)
         self.max_payload_bytes = settings.max_payload_size_in_kb * _KILOBYTE + _PAYLOAD_SLACK_BYTES
         self.http_app: ASGIApp = http_app(self)
         self.authorizer: Authorizer
