@@ -124,22 +124,25 @@ async def test_references_of_a_client_are_not_believed(stack: Stack, topic: str)
 
 
 async def test_sockets_of_one_key_are_one_entry(stack: Stack, topic: str) -> None:
-    async with realtime_socket(stack) as watcher:
-        async with realtime_socket(stack) as first, realtime_socket(stack) as second:
-            await arrive(watcher, topic)
-            metas = []
-            for number, socket in enumerate((first, second)):
-                await arrive(socket, topic, "a")
-                await track(socket, topic, {"n": number})
-                joins, _ = await diff(watcher, topic)
-                metas.append(only_meta(joins, "a"))
-            async with realtime_socket(stack) as late:
-                assert await arrive(late, topic) == {"a": {"metas": metas}}
-            # One goes, the other stays.
-            await second.connection.close()
-            assert await diff(watcher, topic) == ({}, {"a": {"metas": metas[1:]}})
-            async with realtime_socket(stack) as late:
-                assert await arrive(late, topic) == {"a": {"metas": metas[:1]}}
+    async with (
+        realtime_socket(stack) as watcher,
+        realtime_socket(stack) as first,
+        realtime_socket(stack) as second,
+        realtime_socket(stack) as late,
+    ):
+        await arrive(watcher, topic)
+        metas = []
+        for number, socket in enumerate((first, second)):
+            await arrive(socket, topic, "a")
+            await track(socket, topic, {"n": number})
+            joins, _ = await diff(watcher, topic)
+            metas.append(only_meta(joins, "a"))
+        assert await arrive(late, topic) == {"a": {"metas": metas}}
+        # One goes, the other stays.
+        await second.connection.close()
+        assert await diff(watcher, topic) == ({}, {"a": {"metas": metas[1:]}})
+        assert await diff(late, topic) == ({}, {"a": {"metas": metas[1:]}})
+        assert await arrive(late, topic) == {"a": {"metas": metas[:1]}}
 
 
 @pytest.mark.parametrize("way", ["leave", "close", "cut", "rejoin"])

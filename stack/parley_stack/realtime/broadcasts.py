@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from .wire import Wire, binary_frame, text_frame, to_json
+from .wire import Wire, binary_frame, raw_push, to_json
 
 PREFIX = "realtime:"
 """What a channel's topic has in front of the name that SQL and HTTP use."""
@@ -36,7 +36,7 @@ class ObjectBroadcast:
 
     def encode(self, wire: Wire, topic: str) -> bytes:
         """The frame; ``topic`` without prefix."""
-        return fan_out_frame(wire, topic, "broadcast", self.payload)
+        return raw_push(wire, None, PREFIX + topic, "broadcast", self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,4 @@ class EventBroadcast:
         parts = [b'{"event":', to_json(self.event), b',"type":"broadcast","payload":', self.body]
         if self.meta:
             parts += [b',"meta":', self.meta]
-        return fan_out_frame(wire, topic, "broadcast", b"".join((*parts, b"}")))
-
-
-def fan_out_frame(wire: Wire, topic: str, event: str, payload: bytes) -> bytes:
-    """A message for many channels; ``topic`` without prefix, ``payload`` is JSON."""
-    name = to_json(PREFIX + topic)
-    if wire is Wire.V2:
-        return text_frame(
-            b"".join((b"[null,null,", name, b',"', event.encode(), b'",', payload, b"]"))
-        )
-    head = (b'{"topic":', name, b',"event":"', event.encode(), b'","payload":')
-    return text_frame(b"".join((*head, payload, b',"ref":null}')))
+        return raw_push(wire, None, PREFIX + topic, "broadcast", b"".join((*parts, b"}")))

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from . import errors, tokens
+from . import errors, replay, tokens
 from .authorization import EVERYTHING, Permissions
 from .broadcasts import PREFIX, Broadcast, EventBroadcast, ObjectBroadcast
 from .channel_presence import ChannelPresence
@@ -80,6 +80,8 @@ class Channel:
             return
         if self.config.is_private:
             self.begin(self._join_private())
+        elif self.config.replay is not None:
+            self._refuse(Problem.REPLAY_PUBLIC.reason)
         else:
             self._joined()
 
@@ -92,10 +94,29 @@ class Channel:
             unauthorized = Problem.UNAUTHORIZED.reason + f": {self.topic}"
             self._refuse(unauthorized if cause is Problem.POLICY else cause.reason)
             return
-        if not (self.reads.broadcast or self.reads.presence):
+        wants_replay = self.config.replay is not None
+        if not (self.reads.broadcast or (self.reads.presence and not wants_replay)):
             self._refuse(f"{Problem.UNAUTHORIZED.reason}: {self.topic}")
+        elif wants_replay:
+            await self._join_with_replay()
+        else:
+            self._joined()
+
+    async def _join_with_replay(self) -> None:
+        wanted = replay.read_replay(self.config.replay)
+        if wanted is None:
+            self._refuse(Problem.REPLAY_PARAMETERS.reason)
             return
-        self._joined()
+        replays = self._realtime.replays
+        with replays.window(self.key) as window:
+            try:
+                rows = await replay.fetch(self._realtime.authorizer, self.topic, wanted)
+            except AuthorizationError as error:
+                self._realtime.report(error)
+                self._refuse(Problem.REPLAY_FAILED.reason)
+                return
+            self._joined()
+            replays.tell(self, rows, window)
 
     def _joined(self) -> None:
         self.state = advance(self.state, ChannelState.JOINED)

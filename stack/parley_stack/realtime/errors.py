@@ -26,6 +26,9 @@ class Problem(Enum):
         "MissingPartition",
         "Realtime was unable to find the partition of realtime.messages for today",
     )
+    REPLAY_PARAMETERS = ("UnableToReplayMessages", "Replay params are not valid")
+    REPLAY_PUBLIC = ("UnableToReplayMessages", "Replay is not allowed for public channels")
+    REPLAY_FAILED = ("UnableToReplayMessages", "Realtime was unable to replay messages")
     POLICY = ("Unauthorized", "A policy of realtime.messages failed")
     UNAUTHORIZED = ("Unauthorized", "You do not have permissions to read from this Channel topic")
 

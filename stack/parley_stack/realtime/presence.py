@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .broadcasts import fan_out_frame
+from .broadcasts import PREFIX
 from .topics import TopicKey, Topics
-from .wire import Wire, to_json
+from .wire import Wire, raw_push, to_json
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -46,7 +46,7 @@ class PresenceDiff:
     def encode(self, wire: Wire, topic: str) -> bytes:
         """The frame; ``topic`` without prefix."""
         payload = to_json({"joins": self.joins, "leaves": self.leaves})
-        return fan_out_frame(wire, topic, "presence_diff", payload)
+        return raw_push(wire, None, PREFIX + topic, "presence_diff", payload)
 
 
 @dataclass(slots=True)

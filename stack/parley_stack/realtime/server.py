@@ -22,6 +22,7 @@ from .http import http_app
 from .messages_feed import PUBLICATION, MessagesFeed
 from .presence import Presences
 from .rates import RateMeter
+from .replay import Replays
 from .replication import ReplicationStream
 from .settings import RealtimeSettings
 from .socket import RealtimeSocket
@@ -48,6 +49,7 @@ class Realtime:
         self.keys = keys
         self.topics = Topics()
         self.presences = Presences()
+        self.replays = Replays()
         self.sockets: set[RealtimeSocket] = set()
         self.joins = RateMeter(settings.max_joins_per_second)
         self.events = RateMeter(settings.max_events_per_second)
@@ -114,7 +116,7 @@ class Realtime:
             for channel in self.topics.listeners(key):
                 channel.expel_for_rate()
             return False
-        self.topics.deliver(key, broadcast, sender)
+        self.topics.deliver(key, broadcast, () if sender is None else (sender,))
         return True
 
     def report(self, error: AuthorizationError) -> None:
@@ -128,7 +130,8 @@ class Realtime:
         if self.events.is_exceeded():
             _log.warning("a broadcast from the database was dropped: too many events")
             return
-        self.topics.deliver((is_private, topic), broadcast)
+        key = (is_private, topic)
+        self.topics.deliver(key, broadcast, self.replays.streamed(key, broadcast))
 
     async def _keep_partitions(self) -> None:
         """Keep the daily partitions of realtime.messages around today."""
