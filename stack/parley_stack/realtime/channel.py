@@ -2,7 +2,7 @@
 
 Messages are handled in the order they came. Where PostgreSQL has to be asked, the channel waits
 for the answer and queues what arrives meanwhile; everything else happens at once.
-What presence does is in ``channel_presence``.
+Presence and postgres_changes are in ``channel_presence`` and ``channel_changes``.
 Source: Supabase Realtime protocol, sections 3 to 6.
 """
 
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from . import errors, replay, tokens
 from .authorization import EVERYTHING, Permissions
 from .broadcasts import PREFIX, Broadcast, EventBroadcast, ObjectBroadcast
+from .channel_changes import ChannelChanges
 from .channel_presence import ChannelPresence
 from .errors import AuthorizationError, Problem
 from .inbound import Inbound, UserBroadcast
-from .joins import JoinConfig, number_changes
+from .joins import JoinConfig
 from .states import ChannelState, advance
 from .tokens import Caller, TokenRefusedError
 from .wire import Payload, Ref, ending, push, reply, to_json
@@ -61,6 +62,7 @@ class Channel:
         self.writes: Permissions | None = None if config.is_private else EVERYTHING
         """What may be sent; None until PostgreSQL was asked for the present token."""
         self._presence = ChannelPresence(realtime, self)
+        self._changes = ChannelChanges(realtime, self)
         self._inbox: deque[Inbound] = deque()
         self._work: asyncio.Task[None] | None = None
         self._readiness: asyncio.Task[None] | None = None
@@ -122,11 +124,9 @@ class Channel:
         self.state = advance(self.state, ChannelState.JOINED)
         if self.reads.broadcast:
             self._realtime.topics.add(self.key, self)
-        changes = number_changes(self.config.changes)
-        self.reply(self._request, "ok", {"postgres_changes": changes})
+        self.reply(self._request, "ok", {"postgres_changes": self._changes.numbered})
         self._presence.show()
-        if changes:
-            self._system("postgres_changes", "error", errors.NO_POSTGRES_CHANGES)
+        self._changes.subscribe()
         if self.config.wants_replication_ready:
             self._readiness = self._loop.create_task(self._announce_replication())
 
@@ -136,7 +136,7 @@ class Channel:
         except TimeoutError:
             self.expel(errors.REPLICATION_LATE)
         else:
-            self._system("system", "ok", errors.REPLICATION_READY)
+            self.system("system", "ok", errors.REPLICATION_READY)
 
     def _refuse(self, reason: str) -> None:
         self.reply(self._request, "error", {"reason": reason})
@@ -222,6 +222,8 @@ class Channel:
         if self.config.is_private:
             self.writes = None
             self.begin(self._renew())
+        else:
+            self._changes.subscribe()
 
     async def _renew(self) -> None:
         """Ask again what a new token may receive; a right that is gone ends the channel."""
@@ -231,7 +233,7 @@ class Channel:
         except AuthorizationError as error:
             self._realtime.report(error)
             if error.problem in errors.TRANSIENT:
-                self._system("system", "error", error.problem.message)
+                self.system("system", "error", error.problem.message)
                 self._crash()
             else:
                 self.expel(errors.cannot_read(self.topic))
@@ -244,6 +246,7 @@ class Channel:
             if self.reads.broadcast:
                 self._realtime.topics.add(self.key, self)
             self._presence.show()
+            self._changes.subscribe()
 
     def _adopt(self, token: str) -> None:
         """Make ``token`` the channel's, and watch its end. Raises TokenRefusedError."""
@@ -264,7 +267,9 @@ class Channel:
         except TokenRefusedError as error:
             self.expel(error.message)
 
-    def _identity(self) -> Caller:
+    @property
+    def caller(self) -> Caller:
+        """On whose behalf the channel acts."""
         assert self._caller is not None, "a channel acts only with a token"
         return self._caller
 
@@ -272,13 +277,13 @@ class Channel:
         """Ask PostgreSQL what may be received, if private. Raises AuthorizationError."""
         if self.config.is_private:
             authorizer, presence = self._realtime.authorizer, self._presence.is_on
-            caller = self._identity()
+            caller = self.caller
             self.reads = await authorizer.read(caller, self.topic, with_presence=presence)
 
     async def ask_writes(self) -> None:
         """Ask PostgreSQL what may be sent, unless it is known. Raises AuthorizationError."""
         if self.writes is None:
-            self.writes = await self._realtime.authorizer.write(self._identity(), self.topic)
+            self.writes = await self._realtime.authorizer.write(self.caller, self.topic)
 
     # Ending
 
@@ -289,6 +294,7 @@ class Channel:
         self.state = advance(self.state, ChannelState.CLOSED)
         self._realtime.topics.discard(self.key, self)
         self._presence.end()
+        self._changes.end()
         self._socket.forget(self)
         self._inbox.clear()
         if self._token_timer is not None:
@@ -307,7 +313,7 @@ class Channel:
         if self.state is ChannelState.JOINING:
             self._refuse(message)
         elif self.state is ChannelState.JOINED:
-            self._system("system", "error", message)
+            self.system("system", "error", message)
             self._close()
 
     def _close(self) -> None:
@@ -328,7 +334,8 @@ class Channel:
         """A message to this channel alone."""
         self.write(push(self.wire, self.join_ref, self.name, event, payload))
 
-    def _system(self, extension: str, status: str, message: str) -> None:
+    def system(self, extension: str, status: str, message: str) -> None:
+        """A system message; ``status`` is ok or error."""
         payload = {"extension": extension, "status": status, "message": message}
         self.push("system", {**payload, "channel": self.topic})
 

@@ -65,10 +65,6 @@ REPLICATION_READY = "Replication connection established"
 REPLICATION_LATE = "Replication connection was not established in time"
 PAYLOAD_TOO_LARGE = "payload_size_exceeded"
 DISABLED = "Realtime was disabled for this tenant"
-NO_POSTGRES_CHANGES = (
-    "Unable to subscribe to changes with given parameters. "
-    "This server does not stream changes of tables"
-)
 
 
 def cannot_read(topic: str) -> str:

@@ -16,6 +16,7 @@ from parley_stack.keys import Keys
 
 from .authorization import Authorizer
 from .broadcasts import Broadcast, EventBroadcast
+from .changes.feed import PostgresChanges
 from .channel import Channel
 from .errors import AuthorizationError, Problem
 from .http import http_app
@@ -50,6 +51,7 @@ class Realtime:
         self.topics = Topics()
         self.presences = Presences()
         self.replays = Replays()
+        self.changes = PostgresChanges(conninfo, settings.max_events_per_second)
         self.sockets: set[RealtimeSocket] = set()
         self.joins = RateMeter(settings.max_joins_per_second)
         self.events = RateMeter(settings.max_events_per_second)
@@ -71,6 +73,7 @@ class Realtime:
         size = self.settings.database_pool_size
         self.authorizer = Authorizer(self._conninfo, size, self.stream.live.is_set)
         await self.authorizer.open()
+        await self.changes.start()
         self._tasks = [
             asyncio.create_task(self.stream.run(), name="realtime-stream"),
             asyncio.create_task(self._keep_partitions(), name="realtime-partitions"),
@@ -92,6 +95,7 @@ class Realtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self.changes.stop()
         await self.authorizer.close()
 
     async def ready(self) -> bool:
