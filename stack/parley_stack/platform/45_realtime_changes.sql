@@ -209,14 +209,15 @@ begin
                     format_type(attribute.atttypid, -1)
                 ),
                 ' and '
-            )
+            ) filter (where attribute.attname is not null)
             || ')'
     into is_rls_enabled, v_keys, v_query
     from pg_catalog.pg_class as class
     join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
     left join pg_catalog.pg_index as index on index.indrelid = class.oid and index.indisprimary
     left join pg_catalog.pg_attribute as attribute
-        on attribute.attrelid = class.oid and attribute.attnum = any (index.indkey)
+        on attribute.attrelid = class.oid
+        and attribute.attnum = any ((index.indkey::smallint[])[0:index.indnkeyatts - 1])
     where class.oid = judge_change.entity
     group by class.oid, namespace.oid, class.relrowsecurity, class.relname, namespace.nspname;
     if not found then

@@ -29,7 +29,7 @@ from .subscriptions import Listener, Subscriptions
 _log = logging.getLogger(__name__)
 
 _LIVE_SECONDS = 10.0
-_UPKEEP_SECONDS = 5.0
+_UPKEEP_SECONDS = 2.0
 _UNUSED_SECONDS = 600.0
 _TRIES = 3
 
@@ -51,7 +51,7 @@ class PostgresChanges:
         self._published: tuple[int, ...] = ()
         self._is_current = False
         """Whether realtime.subscription holds these subscriptions and no others."""
-        self._has_streamed = False
+        self._has_streamed = self._has_missed = False
         self._used_at = 0.0
 
     async def start(self) -> None:
@@ -120,7 +120,7 @@ class PostgresChanges:
         """A stream begins. If it is not the first, something may have been missed."""
         self._queue.begin()
         if self._has_streamed:
-            self._is_current = False
+            self._is_current, self._has_missed = False, True
             self.spawn(self._mend())
         self._has_streamed = True
 
@@ -190,20 +190,20 @@ class PostgresChanges:
             _log.debug("subscriptions to changes were not renewed: %s", error)
 
     async def _renew(self) -> None:
-        """Raises UnavailableError."""
+        """Tells whom it concerns. Raises UnavailableError."""
         self._published = await self._judge.published()
         made = await self._judge.renew(self._subscriptions.requests())
+        missed, self._has_missed = self._has_missed, False
         self._is_current = True
-        problems: dict[Listener, str] = {}
+        told: dict[Listener, str | None] = {}
         for subscription, entities in made.items():
-            if isinstance(entities, frozenset):
-                self._subscriptions.moved(subscription, entities)
-            else:
-                self._subscriptions.moved(subscription, frozenset())
+            problem = str(entities) if isinstance(entities, SubscribeError) else None
+            tables = entities if isinstance(entities, frozenset) else frozenset()
+            if self._subscriptions.moved(subscription, tables) or missed:
                 for listener in self._subscriptions.listeners([subscription]):
-                    problems[listener] = str(entities)
-        for listener in self._subscriptions.listeners(made.keys()):
-            listener.resubscribed(problems.get(listener))
+                    told[listener] = told.get(listener) or problem
+        for listener, problem in told.items():
+            listener.resubscribed(problem)
 
     async def _tidy(self) -> None:
         """Forget subscriptions that nobody has any more."""

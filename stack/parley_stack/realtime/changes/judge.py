@@ -34,7 +34,7 @@ _POOL_SIZE = 3
 
 OPTIONS = (
     "-c search_path= -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
-    " -c bytea_output=hex -c extra_float_digits=1 -c statement_timeout=5000"
+    " -c bytea_output=hex -c extra_float_digits=1 -c statement_timeout=3000"
 )
 """The log's texts and the values made of them do not depend on a database's settings."""
 
@@ -77,7 +77,8 @@ select
     exists (
         select from pg_catalog.pg_index as index
         join pg_catalog.pg_attribute as attribute
-            on attribute.attrelid = index.indrelid and attribute.attnum = any (index.indkey)
+            on attribute.attrelid = index.indrelid
+            and attribute.attnum = any ((index.indkey::smallint[])[0:index.indnkeyatts - 1])
         where index.indrelid = $1 and index.indisprimary and attribute.attname = told.name
     )
 from unnest($2::text[], $3::oid[]) with ordinality as told (name, type_oid, position)

@@ -72,12 +72,15 @@ class Subscriptions:
         self._by_key[request.binding, request.claims] = self._by_id[request.id] = shared
         self.moved(request.id, entities)
 
-    def moved(self, subscription: uuid.UUID, entities: frozenset[int]) -> None:
-        """A subscription is to these tables now."""
+    def moved(self, subscription: uuid.UUID, entities: frozenset[int]) -> bool:
+        """A subscription is to these tables now; whether they are others than before."""
         shared = self._by_id[subscription]
+        if shared.entities == entities:
+            return False
         self._entities -= Counter(shared.entities)
         shared.entities = entities
         self._entities += Counter(entities)
+        return True
 
     def join(
         self, listener: Listener, bindings: Sequence[tuple[int, Binding]], claims: Claims
