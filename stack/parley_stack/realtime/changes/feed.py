@@ -83,10 +83,9 @@ class PostgresChanges:
         """
         try:
             async with self._lock:
-                if not self._is_current:
-                    await self._renew()
                 requests = self._subscriptions.missing([item for _, item in bindings], claims)
-                if requests:
+                if requests or not self._is_current:
+                    await self._follow()
                     made = await self._judge.subscribe(requests)
                     for request in requests:
                         self._subscriptions.add(request, made[request.id])
@@ -181,18 +180,18 @@ class PostgresChanges:
         """Make all subscriptions anew if the tables or the stream are others than before."""
         try:
             async with self._lock:
-                if self._is_current and not self._subscriptions:
-                    return
-                if self._is_current and await self._judge.published() == self._published:
-                    return
-                await self._renew()
+                if self._subscriptions or not self._is_current:
+                    await self._follow()
         except UnavailableError as error:
             _log.debug("subscriptions to changes were not renewed: %s", error)
 
-    async def _renew(self) -> None:
-        """Tells whom it concerns. Raises UnavailableError."""
-        self._published = await self._judge.published()
+    async def _follow(self) -> None:
+        """As ``_mend``, and whom it concerns is told. Raises UnavailableError."""
+        published = await self._judge.published()
+        if self._is_current and published == self._published:
+            return
         made = await self._judge.renew(self._subscriptions.requests())
+        self._published = published
         missed, self._has_missed = self._has_missed, False
         self._is_current = True
         told: dict[Listener, str | None] = {}
