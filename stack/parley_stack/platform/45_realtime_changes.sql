@@ -179,6 +179,7 @@ create function realtime.judge_change(
     action text,
     new_values jsonb,
     old_values jsonb,
+    transaction_id bigint,
     only_id uuid default null
 )
 returns table (
@@ -197,7 +198,17 @@ declare
     v_query text;
     v_group record;
     v_is_visible boolean;
+    v_next bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    -- The log's 32 bits, completed to the nearest id.
+    v_transaction xid8 := (
+        transaction_id + (((v_next - transaction_id + (1::bigint << 31)) >> 32) << 32)
+    )::text::xid8;
 begin
+    -- A commit is in the log a moment before others can see what it did.
+    while not pg_visible_in_snapshot(v_transaction, pg_current_snapshot()) loop
+        perform pg_sleep(0.0005);
+    end loop;
+
     select
         class.relrowsecurity,
         coalesce(array_agg(attribute.attname::text) filter (where attribute.attname is not null), '{}'),
@@ -304,6 +315,6 @@ begin
 end;
 $$;
 
-alter function realtime.judge_change(regclass, text, jsonb, jsonb, uuid)
+alter function realtime.judge_change(regclass, text, jsonb, jsonb, bigint, uuid)
     owner to supabase_realtime_admin;
-revoke execute on function realtime.judge_change(regclass, text, jsonb, jsonb, uuid) from public;
+revoke execute on function realtime.judge_change(regclass, text, jsonb, jsonb, bigint, uuid) from public;

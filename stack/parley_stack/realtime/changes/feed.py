@@ -72,7 +72,12 @@ class PostgresChanges:
         """Do ``work`` until it ends or the server stops."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("postgres_changes crashed", exc_info=error)
 
     async def subscribe(
         self, listener: Listener, bindings: Sequence[tuple[int, Binding]], claims: Claims

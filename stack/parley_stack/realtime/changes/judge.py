@@ -31,10 +31,11 @@ _log = logging.getLogger(__name__)
 PUBLICATION = "supabase_realtime"
 _WAIT_SECONDS = 5.0
 _POOL_SIZE = 3
+_STATEMENT_MILLISECONDS = 3_000
 
 OPTIONS = (
     "-c search_path= -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
-    " -c bytea_output=hex -c extra_float_digits=1 -c statement_timeout=3000"
+    " -c bytea_output=hex -c extra_float_digits=1"
 )
 """The log's texts and the values made of them do not depend on a database's settings."""
 
@@ -86,7 +87,7 @@ join pg_catalog.pg_type as type on type.oid = told.type_oid
 order by told.position
 """
 
-_JUDGE = "select * from realtime.judge_change($1::oid, $2, $3, $4, $5)"
+_JUDGE = "select * from realtime.judge_change($1::oid, $2, $3, $4, $5::bigint, $6)"
 
 
 class SubscribeError(Exception):
@@ -153,7 +154,7 @@ class Judge:
                 "autocommit": True,
                 "connect_timeout": 5,
                 "cursor_factory": AsyncRawCursor,
-                "options": OPTIONS,
+                "options": f"{OPTIONS} -c statement_timeout={_STATEMENT_MILLISECONDS}",
             },
             check=AsyncConnectionPool.check_connection,
             name="realtime-changes",
@@ -317,7 +318,8 @@ async def _ask(
     connection: AsyncConnection[Any], change: Change, only: uuid.UUID | None = None
 ) -> Any:
     new, old = json.dumps(change.new), json.dumps(change.old)
-    parameters = (change.relation.oid, change.action, new, old, only)
+    xid = change.transaction.xid
+    parameters = (change.relation.oid, change.action, new, old, xid, only)
     return await connection.execute(_JUDGE, parameters)
 
 

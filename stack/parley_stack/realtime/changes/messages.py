@@ -40,7 +40,7 @@ def render(
     shown = to_json(
         {
             **head,
-            "commit_timestamp": _timestamp(change.committed_at),
+            "commit_timestamp": _timestamp(change.transaction.committed_at),
             "errors": [_TOO_LARGE] if change.is_too_large else None,
             "columns": [{"name": column.name, "type": column.type_name} for column in columns],
         }

@@ -12,7 +12,6 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from parley_stack.realtime import pgoutput
 from parley_stack.realtime.pgoutput import Relation, Unchanged, Value
@@ -34,7 +33,7 @@ class Change:
     """A row that was inserted, updated or deleted. ``new`` is empty for a delete."""
 
     relation: Relation
-    committed_at: datetime
+    transaction: pgoutput.Begin
     action: str
     new: Texts
     old: Texts
@@ -44,7 +43,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     relation: Relation
-    committed_at: datetime
+    transaction: pgoutput.Begin
     data: bytes
 
 
@@ -57,7 +56,7 @@ class ChangeQueue:
     def __init__(self, is_wanted: Callable[[int], bool]) -> None:
         self._is_wanted = is_wanted
         self._relations: dict[int, Relation] = {}
-        self._committed_at: datetime | None = None
+        self._transaction: pgoutput.Begin | None = None
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
         self._has_some = asyncio.Event()
@@ -76,7 +75,7 @@ class ChangeQueue:
             return
         message = pgoutput.decode(data)
         if isinstance(message, pgoutput.Begin):
-            self._committed_at = message.committed_at
+            self._transaction = message
         elif isinstance(message, Relation):
             self._relations[message.oid] = message
 
@@ -91,14 +90,14 @@ class ChangeQueue:
 
     def _keep(self, oid: int, data: bytes) -> None:
         relation = self._relations.get(oid)
-        if relation is None or self._committed_at is None:
+        if relation is None or self._transaction is None:
             raise pgoutput.PgoutputError("a row of a table that was not announced")
         is_full = self._bytes + len(data) > _MAX_WAITING_BYTES
         if is_full and not self._is_dropping:
             _log.warning("changes of tables are dropped: too many wait to be judged")
         self._is_dropping = is_full
         if not is_full:
-            self._waiting.append(_Waiting(relation, self._committed_at, data))
+            self._waiting.append(_Waiting(relation, self._transaction, data))
             self._bytes += len(data)
             self._has_some.set()
 
@@ -128,7 +127,7 @@ def _read(item: _Waiting) -> Change:
         case _:
             raise pgoutput.PgoutputError("not a change of a row")
     is_too_large = len(item.data) > _MAX_CHANGE_BYTES
-    return Change(relation, item.committed_at, action, new, old, is_too_large)
+    return Change(relation, item.transaction, action, new, old, is_too_large)
 
 
 def _known(relation: Relation, values: tuple[Value, ...]) -> Texts:
