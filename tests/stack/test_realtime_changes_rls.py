@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -210,19 +209,3 @@ async def test_role_that_does_not_exist(stack: Stack, table: str) -> None:
             token = user_token(stack, role=role)
             changes = await Changes.ask(socket, binding(table), token=token)
             assert f'(undefined_object) role "{role}" does not exist' in await changes.refused()
-
-
-async def test_every_row_is_told_although_the_log_is_ahead(
-    stack: Stack, sql: psycopg.Connection, table: str
-) -> None:
-    """A commit is in the log before others can see its rows; they are judged only then."""
-    rows = 300
-    owner = str(uuid.uuid4())
-    async with realtime_socket(stack) as socket:
-        changes = await Changes.join(socket, binding(table), token=user_token(stack, sub=owner))
-        for number in range(rows):
-            await asyncio.to_thread(
-                sql.execute, f"insert into {table} values ({number}, '{owner}')".encode()
-            )
-        found = [(await changes.next())[1]["record"]["id"] for _ in range(rows)]
-        assert found == list(range(rows))

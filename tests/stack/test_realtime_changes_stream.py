@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -135,6 +136,33 @@ async def test_column_that_is_added(stack: Stack, sql: psycopg.Connection, table
         sql.execute(f"alter table {table} add column more int default 7".encode())
         sql.execute(f"insert into {table} values (2)".encode())
         assert (await changes.next())[1]["record"] == {"id": 2, "body": None, "more": 7}
+
+
+async def test_row_in_the_log_before_others_can_see_it(
+    stack: Stack, sql: psycopg.Connection, admin: psycopg.Connection, table: str
+) -> None:
+    """A commit that waits for a standby is streamed, but its rows are not visible yet."""
+    sql.execute(f"alter table {table} enable row level security".encode())
+    sql.execute(f"create policy every on {table} for select to anon using (true)".encode())
+    asked = (
+        "select count(*) from pg_stat_activity"
+        " where application_name = 'realtime_changes' and query like '%judge_change%'"
+    )
+    async with realtime_socket(stack) as socket:
+        changes = await Changes.join(socket, binding(table))
+        admin.execute("alter system set synchronous_standby_names = 'nobody'")
+        admin.execute("select pg_reload_conf()")
+        show = "show synchronous_standby_names"
+        eventually(lambda: admin.execute(show).fetchone() == ("nobody",))
+        insert = f"insert into {table} values (1)".encode()
+        writer = asyncio.create_task(asyncio.to_thread(sql.execute, insert))
+        while admin.execute(asked).fetchone() == (0,):
+            await asyncio.wait({writer}, timeout=0.02)
+        await socket.is_quiet()
+        admin.execute("alter system reset synchronous_standby_names")
+        admin.execute("select pg_reload_conf()")
+        assert (await changes.next())[1]["record"]["id"] == 1
+        await writer
 
 
 async def test_killed_server_leaves_no_slot_and_no_subscription(
