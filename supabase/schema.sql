@@ -3193,6 +3193,34 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.own_participations() RETURNS TABLE(conversation_id uuid, user_id uuid, role chat.participant_role, party text, joined_at timestamp with time zone, last_read_seq bigint, read_count bigint, unread_adjustment bigint, unread_from_seq bigint, muted_until timestamp with time zone, is_pinned boolean, is_archived boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 200 PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    return query
+    select
+        p.conversation_id,
+        p.user_id,
+        p.role,
+        p.party,
+        p.joined_at,
+        p.last_read_seq,
+        p.read_count,
+        coalesce(s.unread_adjustment, 0),
+        s.unread_from_seq,
+        s.muted_until,
+        coalesce(s.is_pinned, false),
+        coalesce(s.is_archived, false)
+    from chat.participants as p
+    left join chat.participant_settings as s
+        on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+    where p.user_id = auth.uid() and p.left_at is null;
+end;
+$$;
+
+COMMENT ON FUNCTION chat_private.own_participations() IS 'Where the caller takes part, with their own settings.';
+
 CREATE FUNCTION chat_private.plan_sync(cursor text, conversation_id uuid, page_size integer) RETURNS SETOF chat_private.sync_step
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50
     SET search_path TO ''
@@ -3528,19 +3556,19 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
     p.party,
     p.joined_at,
     p.last_read_seq,
-    (((c.message_count - p.read_count) + COALESCE(s.unread_adjustment, (0)::bigint)) -
+    (((c.message_count - p.read_count) + p.unread_adjustment) -
         CASE
             WHEN (c.expires_from <= ( SELECT chat_private.now() AS now)) THEN chat_private.expired_unread(c.id)
             ELSE (0)::bigint
         END) AS unread_count,
         CASE
-            WHEN (c.last_mention_seq > COALESCE((s.unread_from_seq - 1), p.last_read_seq)) THEN COALESCE(( SELECT n.number
+            WHEN (c.last_mention_seq > COALESCE((p.unread_from_seq - 1), p.last_read_seq)) THEN COALESCE(( SELECT n.number
                FROM chat_private.unread_mentions(ARRAY[c.id]) n(tenant_id, number)), (0)::bigint)
             ELSE (0)::bigint
         END AS unread_mention_count,
-    COALESCE((s.muted_until > ( SELECT chat_private.now() AS now)), false) AS is_muted,
-    COALESCE(s.is_pinned, false) AS is_pinned,
-    COALESCE(s.is_archived, false) AS is_archived,
+    COALESCE((p.muted_until > ( SELECT chat_private.now() AS now)), false) AS is_muted,
+    p.is_pinned,
+    p.is_archived,
     ( SELECT jsonb_build_object('id', f.id, 'username', f.username, 'display_name', f.display_name, 'avatar_url', f.avatar_url) AS jsonb_build_object
            FROM chat.profiles f
           WHERE (f.id =
@@ -3554,10 +3582,8 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
           WHERE (m.conversation_id = c.id)
           ORDER BY m.seq DESC
          LIMIT 1) AS last_message
-   FROM ((chat.participants p
-     JOIN chat.conversations c ON ((p.conversation_id = c.id)))
-     LEFT JOIN chat.participant_settings s ON (((p.conversation_id = s.conversation_id) AND (p.user_id = s.user_id))))
-  WHERE ((p.user_id = ( SELECT auth.uid() AS uid)) AND (p.left_at IS NULL));
+   FROM (chat_private.own_participations() p(conversation_id, user_id, role, party, joined_at, last_read_seq, read_count, unread_adjustment, unread_from_seq, muted_until, is_pinned, is_archived)
+     JOIN chat.conversations c ON ((p.conversation_id = c.id)));
 
 COMMENT ON VIEW chat.inbox IS 'The caller''s conversations with their counterpart, newest readable message and exact unread counts. Page by (last_activity_at, conversation_id), newest first.';
 
@@ -4186,7 +4212,7 @@ CREATE FUNCTION chat_private.broadcast_change(conversation chat.conversations, e
     SET search_path TO ''
     AS $$
 declare
-    v_seq constant bigint := change ->> 'seq';
+    v_seq constant bigint := (change ->> 'seq')::bigint;
     v_payload jsonb := jsonb_build_object(
         'conversation_id', conversation.id,
         'epoch', conversation.epoch,
@@ -5072,7 +5098,7 @@ declare
     v_is_narrow boolean;
     v_words tsquery := find_messages.words;
     v_query tsquery;
-    v_hits chat_private.search_hit [] := '{}';
+    v_hits chat_private.search_hit [] := '{}'::chat_private.search_hit [];
     v_found chat_private.search_hit [];
     v_seen bigint;
     v_seen_before bigint := 0;
@@ -5877,7 +5903,7 @@ begin
         returning n.*
     )
 
-    select array_agg(c) into v_created
+    select array_agg(row(c.*)::chat.notifications) into v_created
     from created as c;
     perform chat_private.announce_notifications(v_created);
 end;
@@ -6870,7 +6896,7 @@ CREATE FUNCTION chat_private.search_any(marks text[]) RETURNS tsquery
     SET search_path TO ''
     AS $$
 begin
-    return ''' ' || array_to_string(marks, ''' | '' ') || '''';
+    return (''' ' || array_to_string(marks, ''' | '' ') || '''')::tsquery;
 end;
 $$;
 
@@ -7173,24 +7199,25 @@ begin
             conversation.last_seq,
             known.seq + take_sync_step.page_size - coalesce(cardinality(v_seqs), 0)
         );
-        select
-            v_seqs || array_agg(g.seq) || array(
-                select u.message_seq
-                from chat_private.unhidden_messages as u
-                where
-                    u.conversation_id = conversation.id
-                    and u.user_id = auth.uid()
-                    and u.private_rev > known.private_rev
-                    and u.message_seq <= known.seq
-            )
-        into v_seqs
+        select v_seqs || array_agg(g.seq) into v_seqs
         from generate_series(known.seq + 1, v_seq) as g (seq);
+    end if;
+    v_step.has_more := v_rev < conversation.rev or v_seq < conversation.last_seq;
+    if not v_step.has_more then
+        v_seqs := coalesce(v_seqs, '{}') || array(
+            select u.message_seq
+            from chat_private.unhidden_messages as u
+            where
+                u.conversation_id = conversation.id
+                and u.user_id = auth.uid()
+                and u.private_rev > known.private_rev
+                and u.message_seq <= known.seq
+        );
     end if;
     v_step.conversation_id := conversation.id;
     v_step.is_due := true;
     v_step.is_left := false;
     v_step.is_resync := false;
-    v_step.has_more := v_rev < conversation.rev or v_seq < conversation.last_seq;
     v_step.known_rev := known.rev;
     v_step.message_seqs := coalesce(v_seqs, '{}');
     v_step."position" := row(
@@ -8765,6 +8792,9 @@ GRANT ALL ON FUNCTION chat_private.encode_sync_position("position" chat_private.
 
 REVOKE ALL ON FUNCTION chat_private.expired_unread(conversation_id uuid, user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.expired_unread(conversation_id uuid, user_id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.own_participations() FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.own_participations() TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.plan_sync(cursor text, conversation_id uuid, page_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.plan_sync(cursor text, conversation_id uuid, page_size integer) TO authenticated;

@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=_serve)
     serve.add_argument("--workdir", type=Path, required=True)
     serve.add_argument("--sockets", type=Path, required=True)
+    serve.add_argument("--files", type=Path, required=True)
     serve.add_argument("--api-port", type=_port, required=True)
     serve.add_argument("--db-port", type=_port, required=True)
     serve.add_argument("--mail-port", type=_port, required=True)
@@ -183,8 +184,9 @@ def _start_here(arguments: argparse.Namespace, workdir: Path) -> int:
     for name, option, port in (("API", "--api-port", api_port), ("database", "--db-port", db_port)):
         _require_free(name, option, port)
     mail_ui = config.inbucket or config.local_smtp
-    # Nobody's work depends on this one: when it is taken, another is as good.
-    mail_port = mail_ui.port if not ephemeral and is_free(mail_ui.port) else free_port()
+    # Nobody's work depends on this one: beside a stack that has the usual port, another is as good.
+    is_usual = api_port == config.api.port and is_free(mail_ui.port)
+    mail_port = mail_ui.port if is_usual else free_port()
     paths = Paths.of(workdir, account, ephemeral=ephemeral, detached=arguments.detach)
     paths.make(account)
     lock = Lock(paths.lock)
@@ -292,8 +294,9 @@ def _lives(pid: int) -> bool:
 def _reset(arguments: argparse.Namespace) -> int:
     _stop(arguments)
     paths = Paths.of(arguments.workdir.resolve(), Account.for_server())
-    if paths.data.exists():
-        shutil.rmtree(paths.data)
+    for folder in (paths.data, paths.files):
+        if folder.exists():
+            shutil.rmtree(folder)
     print(f"Deleted {paths.data}.")
     return 0
 
@@ -314,6 +317,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             config=config,
             keys=_keys(config, arguments.workdir),
             sockets=arguments.sockets,
+            files=arguments.files,
             api_port=arguments.api_port,
             db_port=arguments.db_port,
             mail_port=arguments.mail_port,

@@ -67,6 +67,11 @@ class Paths:
         return self.workdir / "supabase"
 
     @property
+    def files(self) -> Path:
+        """Those of Storage, beside the database that knows their names."""
+        return self.data.parent / "files"
+
+    @property
     def logs(self) -> Path:
         """One file per service."""
         return self.home / "logs"

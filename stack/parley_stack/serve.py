@@ -1,7 +1,8 @@
-"""The process that serves: gateway, Auth, Realtime, functions and mail sink on one event loop.
+"""The process that serves: gateway, Auth, Realtime, Storage, functions and mail on one event loop.
 
-Auth and Realtime's HTTP side are ordinary ASGI applications on unix sockets, reached through the
-gateway like PostgREST; WebSockets are handed to Realtime by the gateway as they come in.
+Auth, Storage and Realtime's HTTP side are ordinary ASGI applications on unix sockets, reached
+through the gateway like PostgREST; WebSockets are handed to Realtime by the gateway as they come
+in.
 """
 
 from __future__ import annotations
@@ -31,17 +32,19 @@ from .keys import Keys
 from .mailbox.app import create_app as create_mailbox
 from .paths import ready_file
 from .realtime.server import Realtime
+from .storage.storage import Storage
 
 _STOP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Where to listen and what to talk to."""
+    """Where to listen and what to talk to. ``files``: the folder of Storage."""
 
     config: Config
     keys: Keys
     sockets: Path
+    files: Path
     api_port: int
     db_port: int
     mail_port: int
@@ -114,6 +117,12 @@ async def serve(options: ServeOptions) -> None:
         options.conninfo("supabase_auth_admin"), min_size=1, max_size=8, open=False, timeout=10
     )
     realtime = Realtime(options.config.realtime, options.keys, options.conninfo("supabase_admin"))
+    storage = Storage(
+        options.config.storage,
+        options.keys,
+        options.conninfo("supabase_storage_admin"),
+        options.files,
+    )
     functions = Functions(options.config, options.keys, options.functions_env())
     apps = {
         "auth": create_app(
@@ -126,6 +135,8 @@ async def serve(options: ServeOptions) -> None:
         "realtime": realtime.http_app,
         "functions": functions.app,
     }
+    if options.config.storage.enabled:
+        apps["storage"] = storage.app
     servers = {name: _asgi_server(app) for name, app in apps.items()}
     routes = [
         Route("/rest/v1", Upstream.unix(options.sockets / "postgrest.sock")),
@@ -142,11 +153,11 @@ async def serve(options: ServeOptions) -> None:
         asyncio.create_task(servers["mail"].serve(sockets=[_listen_tcp(options.mail_port)]))
     )
     await pool.open(wait=False)
-    await realtime.start()
+    await asyncio.gather(realtime.start(), storage.start())
     extensions = Extensions(options.conninfo)
     extensions.start()
     await gateway.start("127.0.0.1", options.api_port)
-    tasks.append(asyncio.create_task(_announce(ready, pool, realtime)))
+    tasks.append(asyncio.create_task(_announce(ready, pool, realtime, storage)))
     stopped = asyncio.create_task(stopping.wait())
     try:
         # A server that ends by itself takes the process down, to be started again whole.
@@ -161,14 +172,16 @@ async def serve(options: ServeOptions) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
                 await asyncio.gather(*tasks, return_exceptions=True)
-        await pool.close(_STOP_SECONDS)
+        await asyncio.gather(pool.close(_STOP_SECONDS), storage.stop())
 
 
-async def _announce(ready: Path, pool: AsyncConnectionPool, realtime: Realtime) -> None:
+async def _announce(
+    ready: Path, pool: AsyncConnectionPool, realtime: Realtime, storage: Storage
+) -> None:
     """Writes the ready file once the database and its change stream are there."""
     while True:
         with contextlib.suppress(Exception):
-            await pool.wait(5)
+            await asyncio.gather(pool.wait(5), storage.ready())
             break
     while not await realtime.ready():  # noqa: ASYNC110 - it can only be asked
         await asyncio.sleep(0.02)

@@ -22,6 +22,7 @@ from .postgrest import answers, environment
 from .redaction import Redactor
 from .service import Service, ServiceLog
 from .state import State
+from .storage.seeding import seed_buckets
 
 
 @dataclass
@@ -99,9 +100,13 @@ class Supervisor:
         await self._launch(server)
         await server.wait_ready()
         await asyncio.to_thread(self._lay_database, postgres)
-        self.tell("Starting PostgREST, Auth and Realtime")
+        self.tell("Starting PostgREST, Auth, Realtime and Storage")
         await self._launch(rest)
         await asyncio.gather(rest.wait_ready(), serving.wait_ready())
+        # Not before Storage looked through its folder: it deletes files that have no row yet.
+        await asyncio.to_thread(
+            seed_buckets, self.config, postgres.conninfo(), self.paths.files, self.tell
+        )
         for service in self._services:
             service.keep()
 
@@ -191,6 +196,7 @@ class Supervisor:
                 "_serve",
                 f"--workdir={self.paths.workdir}",
                 f"--sockets={self.paths.sockets}",
+                f"--files={self.paths.files}",
                 f"--api-port={self.api_port}",
                 f"--db-port={self.db_port}",
                 f"--mail-port={self.mail_port}",

@@ -1,9 +1,61 @@
 -- Purpose: the list of conversations as a client shows it.
--- Objects: views chat.inbox, chat.unread_totals, chat.unread_by_party.
+-- Objects: function chat_private.own_participations; views chat.inbox, chat.unread_totals, chat.unread_by_party.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
 set lock_timeout = '5s';
+
+-- Functions ------------------------------------------------------------------------------------
+
+-- Security definer: under their policies the planner takes these for a row or two, and may then ask
+-- for each of them anew which conversations are the caller's. Gives rows of the caller alone.
+create function chat_private.own_participations()
+returns table (
+    conversation_id uuid,
+    user_id uuid,
+    role chat.participant_role,
+    party text,
+    joined_at timestamptz,
+    last_read_seq bigint,
+    read_count bigint,
+    unread_adjustment bigint,
+    unread_from_seq bigint,
+    muted_until timestamptz,
+    is_pinned boolean,
+    is_archived boolean
+)
+language plpgsql
+stable
+parallel safe
+security definer
+rows 200
+set search_path = ''
+as $$
+begin
+    return query
+    select
+        p.conversation_id,
+        p.user_id,
+        p.role,
+        p.party,
+        p.joined_at,
+        p.last_read_seq,
+        p.read_count,
+        coalesce(s.unread_adjustment, 0),
+        s.unread_from_seq,
+        s.muted_until,
+        coalesce(s.is_pinned, false),
+        coalesce(s.is_archived, false)
+    from chat.participants as p
+    left join chat.participant_settings as s
+        on p.conversation_id = s.conversation_id and p.user_id = s.user_id
+    where p.user_id = auth.uid() and p.left_at is null;
+end;
+$$;
+comment on function chat_private.own_participations() is
+    'Where the caller takes part, with their own settings.';
+revoke execute on function chat_private.own_participations() from public, anon;
+grant execute on function chat_private.own_participations() to authenticated;
 
 -- Views ----------------------------------------------------------------------------------------
 
@@ -30,18 +82,18 @@ select
     p.party,
     p.joined_at,
     p.last_read_seq,
-    c.message_count - p.read_count + coalesce(s.unread_adjustment, 0) - case
+    c.message_count - p.read_count + p.unread_adjustment - case
         when c.expires_from <= (select chat_private.now()) then chat_private.expired_unread(c.id)
         else 0
     end as unread_count,
     case
-        when c.last_mention_seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
+        when c.last_mention_seq > coalesce(p.unread_from_seq - 1, p.last_read_seq)
             then coalesce((select n.number from chat_private.unread_mentions(array[c.id]) as n), 0)
         else 0
     end as unread_mention_count,
-    coalesce(s.muted_until > (select chat_private.now()), false) as is_muted,
-    coalesce(s.is_pinned, false) as is_pinned,
-    coalesce(s.is_archived, false) as is_archived,
+    coalesce(p.muted_until > (select chat_private.now()), false) as is_muted,
+    p.is_pinned,
+    p.is_archived,
     (
         select
             jsonb_build_object(
@@ -64,11 +116,8 @@ select
         order by m.seq desc
         limit 1
     ) as last_message
-from chat.participants as p
-inner join chat.conversations as c on p.conversation_id = c.id
-left join chat.participant_settings as s
-    on p.conversation_id = s.conversation_id and p.user_id = s.user_id
-where p.user_id = (select auth.uid()) and p.left_at is null;
+from chat_private.own_participations() as p
+inner join chat.conversations as c on p.conversation_id = c.id;
 comment on view chat.inbox is
     'The caller''s conversations with their counterpart, newest readable message and exact unread '
     'counts. Page by (last_activity_at, conversation_id), newest first.';

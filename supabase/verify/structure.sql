@@ -90,19 +90,22 @@ described (kind, name, definition) as (
         pg_catalog.array_to_string(r.reloptions, ', '),
         case when r.relkind in ('v', 'm') then
             'query ' || pg_catalog.md5(
-                -- Of one relation alone, PostgreSQL 15 names columns with its alias, later ones
-                -- without.
-                case
-                    when pg_catalog.pg_get_viewdef(r.oid) ~ 'JOIN|SELECT.*SELECT'
-                        then pg_catalog.pg_get_viewdef(r.oid)
-                    else pg_catalog.regexp_replace(
-                        pg_catalog.pg_get_viewdef(r.oid), '\m[a-z]\.', '', 'g'
-                    )
-                end
+                -- Of a single relation PostgreSQL 15 names columns with its alias, later ones
+                -- without. In subqueries all of them do, where every alias is another.
+                coalesce(
+                    pg_catalog.regexp_replace(
+                        v.query,
+                        '\m' || pg_catalog.substring(v.query, '\n   FROM [\w.]+ (\w+)[\n;]') || '\.',
+                        '',
+                        'g'
+                    ),
+                    v.query
+                )
             )
         end
     )
     from relations as r
+    cross join lateral pg_catalog.pg_get_viewdef(r.oid) as v (query)
     union all
     select 'column', r.name || '.' || t.attname, pg_catalog.concat_ws(
         ' ',

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import isolation
 import psycopg
-import verify
 
 from .catalogue import Mutant
 from .reach import Reach
@@ -19,7 +19,7 @@ class Attacks:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._expected: dict[str, verify.Behaviour] = {}
+        self._expected: dict[str, isolation.Behaviour] = {}
         self._connection: psycopg.Connection | None = None
         self._plays = 0
 
@@ -53,17 +53,19 @@ class Attacks:
         if self._connection is None:
             self._plays = 0
             self._connection = connection = psycopg.connect(self._conninfo)
-            connection.execute(verify._sql("attacks.sql"))
+            for path in sorted((isolation.FOLDER / "attacks").glob("*.sql")):
+                connection.execute(path.read_bytes())
             connection.execute("select pg_temp.verify_make_world()")
         return self._connection
 
 
-def _play(connection: psycopg.Connection, part: str) -> verify.Behaviour:
+def _play(connection: psycopg.Connection, part: str) -> isolation.Behaviour:
     connection.execute(f"select pg_temp.{part}".encode())
     attempts = connection.execute(
-        "select target, actor, outcome, breach, statement from pg_temp.verify_results"
+        "select actor, verb, object, detail, outcome, gain, breach, statement"
+        " from pg_temp.verify_results"
     ).fetchall()
-    return verify.behaviour_of(verify.Attempt(*row) for row in attempts)
+    return isolation.behaviour_of(isolation.Attempt(*row) for row in attempts)
 
 
 def near_parts(mutant: Mutant, reach: Reach) -> list[str]:

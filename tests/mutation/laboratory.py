@@ -154,6 +154,8 @@ class Laboratory:
         for nodeid in self._runner.items:
             text = self._runner.text(nodeid)
             rank = next((n for n, word in enumerate(words) if word.search(text)), len(words))
+            if words[0].search(nodeid):
+                rank = -1
             # Of policies and grants tests/rls knows more.
             ranked = (rank, "tests/rls/" not in nodeid, self._runner.durations[nodeid], nodeid)
             if self._has_database(nodeid):

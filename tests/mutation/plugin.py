@@ -18,8 +18,8 @@ from .laboratory import Laboratory
 from .results import Job
 from .runner import Coverage, Runner
 
-_NOT_ASKED = {"test_structure.py", "test_model.py"}
-"""Structure is not behaviour; the model takes its time and finds by chance."""
+_NOT_ASKED = {"test_structure.py", "test_supabase_cli.py", "test_plans.py", "test_model.py"}
+"""Structure and plans are not behaviour; the model takes its time and finds by chance."""
 
 _fixtures: dict[str, Any] = {}
 

@@ -33,7 +33,7 @@ def run(job: Job, folder: Path) -> None:
     job.write(folder / "job.json")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"),
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("-p", "mutation.plugin", f"--mutants={folder / 'job.json'}"),
             *("tests/sql", "tests/rls"),
         ],

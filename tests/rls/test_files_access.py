@@ -67,6 +67,17 @@ def test_what_one_sees_and_takes_back(files, person, seen, deleted):
     assert names(made, left) == set(made) - deleted
 
 
+def test_a_policy_of_the_project_s_own_lets_nobody_take_back_more(files):
+    database, users, made = files
+    database.owner.execute(
+        'create policy "app: all" on storage.objects for select to authenticated using (true)'
+    )
+    with database.acting(users["bob"]) as connection:
+        connection.execute("set storage.allow_delete_query = 'true'")
+        gone = connection.execute("delete from storage.objects returning name").fetchall()
+    assert names(made, gone) == {"bob's"}
+
+
 def test_who_sees_nothing_of_a_message_sees_nothing_of_its_files(files):
     database, users, made = files
     database.owner.execute("update chat.messages set expires_at = now() - interval '1 ms'")

@@ -5,11 +5,12 @@ The writer is the owner of the tables, whom no policy and no grant stops.
 
 from __future__ import annotations
 
+import isolation
 import psycopg
 import pytest
-import verify
 
 LONG = "repeat('x', {})".format
+CUSTOM = "type = 'custom', conversation_id = null, message_seq = null"
 
 # By table and constraint: changes of rows that are there, each of which it must refuse.
 CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -81,6 +82,39 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "messages_seq_check": ("rev = seq - 1", "reply_to_seq = seq", "thread_root_seq = seq"),
     },
+    "chat.devices": {"devices_name_check": ("name = ''", f"name = {LONG(101)}")},
+    "chat.notification_preferences": {
+        "notification_preferences_push_check": ("push = 'some'",),
+        "notification_preferences_quiet_check": (
+            "quiet_from = '22:00', quiet_until = null", "quiet_from = '6:00', quiet_until = '6:00'",
+        ),
+        "notification_preferences_types_off_check": (
+            "types_off = array[null]::chat.notification_type []",
+            "types_off = array_fill('custom'::chat.notification_type, array[101])",
+        ),
+    },
+    "chat.notifications": {
+        "notifications_message_check": (
+            "type = 'mention', message_seq = null", "type = 'mention', conversation_id = null",
+        ),
+        "notifications_metadata_check": (
+            f"{CUSTOM}, title = 'x', metadata = '[]'",
+            f"{CUSTOM}, title = 'x', metadata = jsonb_build_object('x', {LONG(17000)})",
+        ),
+        "notifications_text_check": (
+            "title = 'x'", "body = 'x'", "key = 'x'", "metadata = '{\"x\": 1}'",
+            f"{CUSTOM}, title = null", f"{CUSTOM}, title = ''", f"{CUSTOM}, title = {LONG(201)}",
+            f"{CUSTOM}, title = 'x', body = {LONG(2001)}",
+            f"{CUSTOM}, title = 'x', key = {LONG(201)}",
+        ),
+    },
+    "chat_private.push_tokens": {
+        "push_tokens_provider_check": ("provider = 'pigeon'",),
+        "push_tokens_token_check": (
+            "token = ''", f"token = {LONG(2001)}", "provider = 'webpush', token = '{}'",
+            "provider = 'webpush', token = '{\"endpoint\": \"http://localhost\"}'",
+        ),
+    },
     "chat.participants": {
         "participants_party_check": ("party = ''", f"party = {LONG(51)}"),
         "participants_watermarks_check": (
@@ -141,6 +175,7 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
             "pins_per_conversation = -1", "pins_per_conversation = 1001",
         ),
         "settings_revisions_visible_to_check": ("revisions_visible_to = 'everybody'",),
+        "settings_search_language_check": ("search_language = 'elvish'",),
         "settings_sends_per_minute_check": ("sends_per_minute = 0",),
         "settings_who_may_open_subjects_check": ("who_may_open_subjects = 'contacts'",),
         "settings_who_may_start_check": ("who_may_start = 'everybody'",),
@@ -182,6 +217,13 @@ REFERENCES: dict[str, tuple[str, str, str]] = {
     "thread_reads_thread_root_seq_fkey": ("chat.thread_reads", "thread_root_seq", "0"),
     "messages_reply_to_seq_fkey": ("chat.messages", "reply_to_seq", "0"),
     "messages_thread_root_seq_fkey": ("chat.messages", "thread_root_seq", "0"),
+    "notifications_user_id_fkey": ("chat.notifications", "user_id", NOWHERE),
+    "notifications_actor_id_fkey": ("chat.notifications", "actor_id", NOWHERE),
+    "notifications_message_seq_fkey": ("chat.notifications", "message_seq", "9999"),
+    "notification_preferences_user_id_fkey":
+        ("chat.notification_preferences", "user_id", NOWHERE),
+    "devices_session_id_fkey": ("chat.devices", "session_id", NOWHERE),
+    "push_tokens_device_id_fkey": ("chat_private.push_tokens", "device_id", NOWHERE),
     "bans_banned_by_fkey": ("chat.bans", "banned_by", NOWHERE),
     "bans_lifted_by_fkey": ("chat.bans", "lifted_by", NOWHERE),
     "bans_tenant_id_fkey": ("chat.bans", "tenant_id", NOWHERE),
@@ -209,6 +251,8 @@ REFERENCES: dict[str, tuple[str, str, str]] = {
 
 # The same for tables without rows, and for columns that nobody may update.
 INSERTS = {
+    "devices_user_id_fkey":
+        "insert into chat.devices (user_id, id) values (gen_random_uuid(), gen_random_uuid())",
     "tenant_members_tenant_id_fkey":
         "insert into chat.tenant_members (tenant_id, user_id) select gen_random_uuid(), id"
         " from chat.profiles limit 1",
@@ -225,6 +269,11 @@ INSERTS = {
     "conversations_tenant_id_fkey":
         "insert into chat.conversations (tenant_id, kind, title) values"
         " (gen_random_uuid(), 'group', 'x')",
+    "notifications_user_id_participants_fkey":
+        "insert into chat.notifications (user_id, type, conversation_id) select p.id,"
+        " 'added_to_conversation', c.id from chat.profiles as p cross join chat.conversations as c"
+        " where not exists (select from chat.participants as q"
+        " where q.user_id = p.id and q.conversation_id = c.id) limit 1",
     "messages_sender_id_fkey":
         "insert into chat.messages (conversation_id, sender_id, body) select id, gen_random_uuid(),"
         " 'x' from chat.conversations limit 1",
@@ -244,8 +293,13 @@ INSERTS = {
 def world(database):
     """The owner's connection, in a transaction that has made rows of all tables."""
     with database.owner.transaction(force_rollback=True):
-        database.owner.execute(verify._sql("attacks.sql"))
+        for path in sorted((isolation.FOLDER / "attacks").glob("*.sql")):
+            database.owner.execute(path.read_bytes())
         database.owner.execute("select pg_temp.verify_make_world()")
+        database.owner.execute(
+            "insert into chat_private.push_tokens select user_id, id, 'fcm', 'token'"
+            " from chat.devices limit 1"
+        )
         yield database.owner
 
 

@@ -161,8 +161,8 @@ QUERIES = {
         800,
         2500,
     ),
-    "one conversation's row": Query(INBOX + "where conversation_id = %(room)s", 1, 10, 80),
-    "unread totals": Query("select * from chat.unread_totals", 1, 800, 2500),
+    "one conversation's row": Query(INBOX + "where conversation_id = %(room)s", 1, 600, 900),
+    "unread totals": Query("select * from chat.unread_totals", 1, 1100, 2500),
     "unread by party": Query(
         "select * from chat.unread_by_party where conversation_id = %(room)s", 2, 30, 100
     ),

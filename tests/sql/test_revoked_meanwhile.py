@@ -57,6 +57,10 @@ WITHOUT_A_USER = {
     "update_scheduled_message": "select chat.update_scheduled_message(gen_random_uuid())",
     "verify_audit_log": "select chat.verify_audit_log()",
 }
+WAITING = (
+    "select exists (select from pg_stat_activity"
+    " where datname = current_database() and wait_event_type = 'Lock')"
+)
 POLL = '{"question": "?", "options": [{"id": "a", "text": "A"}, {"id": "b", "text": "B"}]}'
 
 
@@ -99,16 +103,12 @@ def test_it_is_refused_when_its_turn_comes(room, name):
             except psycopg.Error as error:
                 refused.append(error)
 
-    waiting = (
-        "select exists (select from pg_stat_activity"
-        " where datname = current_database() and wait_event_type = 'Lock')"
-    )
     with database.acting(names["alice"]) as alice:
         with alice.transaction():
             alice.execute("select chat.remove_participant(%(room)s, %(bob)s)", names)
             thread = threading.Thread(target=call)
             thread.start()
-            eventually(lambda: database.owner.execute(waiting).fetchone() == (True,))
+            eventually(lambda: database.owner.execute(WAITING).fetchone() == (True,))
             before = everything(database)
         thread.join()
     assert [error.diag.message_detail for error in refused] == ["conversation_not_found"]
@@ -126,3 +126,30 @@ def test_a_token_without_a_user_is_asked_to_sign_in(room, name):
         nobody.execute(WITHOUT_A_USER[name], names)
     assert refused.value.diag.message_detail == "sign_in_required"
     assert everything(database) == before
+
+
+def test_who_opens_a_subject_second_must_be_among_those_of_the_first(room):
+    """carol's call waits for alice's, finds nothing before it, and alice's people after."""
+    database, names = room
+    database.owner.execute("update chat.settings set who_may_open_subjects = 'members'")
+    refused: list[psycopg.Error] = []
+
+    def open_as_carol():
+        with database.acting(names["carol"]) as carol:
+            try:
+                carol.execute("select chat.open_subject('order', '1')")
+            except psycopg.Error as error:
+                refused.append(error)
+
+    with database.acting(names["alice"]) as alice:
+        with alice.transaction():
+            alice.execute("select chat.open_subject('order', '1')")
+            thread = threading.Thread(target=open_as_carol)
+            thread.start()
+            eventually(lambda: database.owner.execute(WAITING).fetchone() == (True,))
+        thread.join()
+    assert [error.diag.message_detail for error in refused] == ["conversation_not_found"]
+    assert database.owner.execute(
+        "select user_id::text from chat.participants as p inner join chat.conversations as c"
+        " on p.conversation_id = c.id where c.kind = 'subject'"
+    ).fetchall() == [(names["alice"],)]

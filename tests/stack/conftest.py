@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from parley_stack.testing import Stack
 from support.auth_servers import Serve, auth_servers
+from support.storage import storage_client, temporary_bucket
 
 CONFIG = """\
 project_id = "notes"
@@ -60,3 +62,17 @@ async def serve(stack: Stack, tmp_path: Path) -> AsyncIterator[Serve]:
     """Starts Auth servers; their project folder is ``tmp_path``."""
     async with auth_servers(stack, tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def storage(stack: Stack) -> Iterator[httpx.Client]:
+    """The Storage API with the secret key."""
+    with storage_client(stack, stack.secret_key) as client:
+        yield client
+
+
+@pytest.fixture
+def bucket(stack: Stack) -> Iterator[str]:
+    """A private bucket without policies, gone at the end."""
+    with temporary_bucket(stack) as name:
+        yield name

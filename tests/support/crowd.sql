@@ -131,4 +131,7 @@ insert into chat.contacts (user_low_id, user_high_id, requested_by, state, accep
 select pg_temp.person(n), pg_temp.person(n + k), pg_temp.person(n), 'accepted', now()
 from generate_series(1, 1990) as n cross join generate_series(1, 10) as k;
 
+insert into chat.notifications (user_id, type, actor_id, conversation_id, message_seq)
+select n.user_id, 'mention', n.user_id, n.conversation_id, n.message_seq from chat.mentions as n;
+
 reset session_replication_role;

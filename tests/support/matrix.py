@@ -1,6 +1,6 @@
 """Reads matrix.txt and attempts.toml, and makes the attempts, in SQL and over HTTP.
 
-An outcome is a number of rows, ``ok``, or the SQLSTATE of a refusal, of which ``-`` is 42501.
+An outcome is a number (of rows, or returned), ``ok``, or the SQLSTATE of a refusal; ``-`` is 42501.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class OverSQL:
         ).fetchall()
         if returns_set == "true":
             return str(len(rows))
-        return _outcome_of_result(rows[0][0]) if result_type == "jsonb" else "ok"
+        return _outcome_of_result(rows[0][0]) if result_type in ("jsonb", "bigint") else "ok"
 
     def state(self) -> dict[str, str]:
         """What there is after the attempts that were not undone, as the owner sees it."""
@@ -209,9 +209,11 @@ class OverSQL:
 
 
 def _outcome_of_result(result: Any) -> str:
-    """Of a function that returns JSON: how much it tells."""
+    """Of a function that returns JSON or a number: how much it tells."""
     if isinstance(result, dict):
         return "ok"
+    if isinstance(result, int):
+        return str(result)
     return str(len(result or []))
 
 

@@ -77,7 +77,8 @@ class World:
                 "select c.oid::regclass::text from pg_class as c "
                 "where c.relkind in ('r', 'p') and not c.relispartition "
                 "and (c.relnamespace in ('chat'::regnamespace, 'chat_private'::regnamespace) "
-                "or c.oid in ('storage.objects'::regclass, 'realtime.messages'::regclass))"
+                "or c.oid in ('auth.sessions'::regclass, 'storage.objects'::regclass, "
+                "'realtime.messages'::regclass))"
             )
         ).encode()
         self.before = self.state()
@@ -203,6 +204,11 @@ class World:
             )
             self.call(role, "hide_message", **room, seq=5)
             self.call(role, "follow_thread", **room, root_seq=1)
+            self._sign_in_on_a_device(role)
+            self.do(role, "insert into chat.notification_preferences default values")
+            self.names[f"notification_of_{role}"] = self.call(
+                "service", "send_notification", "x.id", user_id=id_of(role), title="Shipped"
+            )
         self.call("member", "react", **room, seq=1, emoji="👍")
         self.call("member", "vote", **room, seq=2, option_ids=["a"])
         self.call("owner", "pin_message", **room, seq=1)
@@ -210,6 +216,18 @@ class World:
         self.call("member", "request_contact", username="owner")
         self.call("owner", "accept_contact", user_id=self.names["member"])
         self.call("stranger", "request_contact", username="owner")
+
+    def _sign_in_on_a_device(self, role: str) -> None:
+        """With a session, as the Auth server leaves it, and a token to push to."""
+        session_id, device_id = id_of(f"{role}'s session"), id_of(f"{role}'s device")
+        self.names |= {f"session_of_{role}": session_id, f"device_of_{role}": device_id}
+        self.owner.execute(
+            "insert into auth.sessions (id, user_id) values (%s, %s)", (session_id, user_id(role))
+        )
+        self.call(role, "register_device", id=device_id, provider="fcm", token=f"of {role}")
+        self.owner.execute(
+            "update chat.devices set session_id = %s where id = %s", (session_id, device_id)
+        )
 
     def _moderate(self) -> None:
         room = {"conversation_id": self.names["room"]}
@@ -224,5 +242,5 @@ class World:
         self.do("owner", "insert into chat.blocks (blocked_id) values (%(blocked)s)")
 
     def state(self, connection: psycopg.Connection | None = None) -> dict[str, str]:
-        """A digest of each table: of the schemas, of stored objects, of what was broadcast."""
+        """A digest of each table: of the schemas, of sessions, files and what was broadcast."""
         return dict((connection or self.owner).execute(self._state_query).fetchall())

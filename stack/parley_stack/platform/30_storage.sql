@@ -408,7 +408,8 @@ begin
 end;
 $$;
 
--- As above one level deep, by name or by a time; `key` is the segment at the level listed.
+-- As above one level deep, by name or by a time; `key` is the segment at the level listed. By a
+-- time, a folder has that of its first file: the next page begins after it.
 create function storage.search_v2(
     prefix text,
     bucket_name text,
@@ -453,9 +454,10 @@ begin
     ),
     items as (
         select
-            f.path || '/' as item, f.path, null::uuid as id, null::timestamptz as updated_at,
-            null::timestamptz as created_at, null::timestamptz as last_accessed_at,
-            null::jsonb as metadata,
+            f.path || '/' as item, f.path, null::uuid as id,
+            case when sort_column = 'updated_at' then min(f.updated_at) end as updated_at,
+            case when sort_column = 'created_at' then min(f.created_at) end as created_at,
+            null::timestamptz as last_accessed_at, null::jsonb as metadata,
             min(case when sort_column = 'updated_at' then f.updated_at else f.created_at end)
                 as at
         from found as f

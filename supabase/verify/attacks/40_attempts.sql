@@ -145,6 +145,11 @@ begin
                     from pg_temp.verify_world as w
                     where w.relation = v_relation and w.tid = s.tid
                 )
+                -- Who is outside may still mark what they were told before.
+                and not (
+                    v_relation = 'chat.notifications'
+                    and s.body ->> 'user_id' = pg_temp.verify_person(actor)::text
+                )
             limit 1;
         end if;
         if v_found is not null then

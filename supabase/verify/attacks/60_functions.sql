@@ -13,7 +13,23 @@ as $$
 declare
     v_actor_id constant uuid := pg_temp.verify_person(actor);
     v_id uuid;
+    v_numbers bigint [];
 begin
+    if type_name ~ '^bigint' and name ~ '(^|_)ids?$' then
+        -- Of every row here that has a number: what they are depends on the database.
+        v_numbers := array(
+            select (w.body ->> 'id')::bigint
+            from pg_temp.verify_world as w
+            where jsonb_typeof(w.body -> 'id') = 'number'
+            order by 1
+        );
+        return quote_literal(
+            case type_name
+                when 'bigint[]' then v_numbers::text
+                else v_numbers [cardinality(v_numbers)]::text
+            end
+        );
+    end if;
     if type_name = 'uuid' and name ~ '_id$' and name !~ '(user|conversation|tenant|message)_id$' then
         -- Of a row that the owner has: report_id is an id of chat.reports.
         select (w.body ->> 'id')::uuid into v_id

@@ -261,6 +261,8 @@ def _heard(rows: list[dict[str, Any]]) -> tuple[set[Event], set[Notice]]:
     for row in rows:
         kind, _, target = row["topic"].partition(":")
         payload = row["payload"]
+        if row["event"].startswith("notification"):
+            continue  # not modelled
         if "rev" not in payload:
             notices.add(Notice(target, row["event"]))
             continue

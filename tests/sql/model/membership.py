@@ -50,6 +50,7 @@ def start_group(d: Draw) -> Operation:
     if known is not None:
         if (known.tenant, known.created_by) != (tenant, user):
             raise Refused("conversation_id_taken")
+        world.participant(known, user)
         return {"id": room_id}
     if not all(world.is_member(tenant, u) for u in others):
         raise Refused("user_not_found")
@@ -74,13 +75,15 @@ def open_subject(d: Draw) -> Operation:
         tenant_id=tenant,
     )
     tenant = world.resolve_tenant(user, tenant)
-    for room in world.rooms.values():
-        if (room.tenant, room.subject) == (tenant, subject):
-            world.participant(room, user)
-            return {"id": room.id}
+    same = (r for r in world.rooms.values() if (r.tenant, r.subject) == (tenant, subject))
+    known = next(same, None)
+    if known is not None and user in {person.user for person in known.active()}:
+        return {"id": known.id}
     who = world.tenants[tenant].who_may_open_subjects
     if who != "members" and not (who == "moderators" and world.is_moderator(tenant, user)):
         raise Refused("start_not_allowed")
+    if known is not None:
+        raise Refused("conversation_not_found")
     world.check_may_start(tenant, user, [u for u in sides if u != user])
     if not all(world.is_member(tenant, u) for u in sides):
         raise Refused("user_not_found")
@@ -119,7 +122,7 @@ def add_participants(d: Draw) -> Operation:
     sees, party = d.is_it(0), "client" if d.is_it(2) else None
     given = {"user_ids": users, "party": party, "see_history": sees}
     yield call(user, "add_participants", room, **given)
-    world.administer(room, user)
+    caller = world.administer(room, user)
     active = {p.user for p in room.active()}
     new = [u for u in users if u not in active]
     world.check_may_start(room.tenant, user, new)
@@ -133,7 +136,7 @@ def add_participants(d: Draw) -> Operation:
         if person.settings and person.settings.unread_from is not None:
             world.touch_private(person).unread_from = None
         person.role, person.party, person.joined_at = "member", party, world.now
-        person.visible_from = 1 if sees else room.last_seq + 1
+        person.visible_from = caller.visible_from if sees else room.last_seq + 1
         person.last_read = person.last_delivered = room.last_seq
     for person in people:
         if person not in fresh:

@@ -105,7 +105,8 @@ class World:
 
     def check_may_start(self, tenant: str, user: str, others: list[str]) -> None:
         """Whether they may begin to talk to these people."""
-        if any(self.is_blocked(user, other) for other in others):
+        members = [other for other in others if self.is_member(tenant, other)]
+        if any(self.is_blocked(user, other) for other in members):
             raise Refused("blocked")
         who = self.tenants[tenant].who_may_start
         if who == "members" or self.is_moderator(tenant, user):
@@ -164,17 +165,21 @@ class World:
         return person.settings
 
     def join(self, room: Room, people: list[Participant]) -> None:
-        """New people, together."""
+        """New people, together; some who may not read what was said begin a new epoch."""
         for person in people:
             room.people[person.user] = person
-        rev = self.announce(room, "participant_joined")
+        is_partial = any(person.visible_from > 1 for person in people)
+        room.epoch += is_partial
+        rev = self.announce(room, "participant_joined", on_topic=not is_partial)
         for person in people:
             person.rev = rev
 
     def come_back(self, room: Room, person: Participant) -> None:
         """Somebody who had left."""
         person.left_at = None
-        person.rev = self.announce(room, "participant_joined")
+        is_partial = person.visible_from > 1
+        room.epoch += is_partial
+        person.rev = self.announce(room, "participant_joined", on_topic=not is_partial)
 
     def depart(self, room: Room, person: Participant, *, is_deleted: bool = False) -> None:
         """Somebody leaves, by whoever's will; owners are succeeded."""
