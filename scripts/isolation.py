@@ -144,7 +144,7 @@ def play_attacks(conninfo: str) -> list[Attack]:
 
     ``conninfo`` is a URL or keywords for libpq, of role postgres; it need be no superuser. All is
     rolled back, nothing is sent and no lock is held on what was there before; one connection, about
-    two seconds. An ``Attack`` says who (``role``), ``verb``, ``object`` and ``name``, what was
+    three seconds. An ``Attack`` says who (``role``), ``verb``, ``object`` and ``name``, what was
     ``expected``, the ``result`` and the ``statement`` to try oneself.
 
     Quicker than ``scripts/verify``: what somebody may do with a function anyhow is not tried, nor

@@ -62,8 +62,9 @@ _SETTINGS = {
 }
 
 # For a stack whose data is thrown away: nothing is worth waiting for the disk. Commits stay
-# synchronous, though: changes are streamed to Realtime once they are flushed.
-_EPHEMERAL_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
+# synchronous, though: changes are streamed to Realtime once they are flushed. Tests connect as
+# many users at once.
+_EPHEMERAL_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,17 @@ FUNCTIONS = (
         "function chat_private.require_moderator(tenant_id uuid)",
     ),
     Weakness(
+        "notifications of anybody",
+        "create or replace function chat_private.mark_notifications_read("
+        "ids bigint [], up_to_id bigint) returns bigint language sql security definer"
+        " set search_path = '' as $$ with marked as (update chat.notifications as n"
+        " set read_at = now() where n.id = any (ids) returning n.id)"
+        " select count(*) from marked $$",
+        "function chat_private.mark_notifications_read(ids bigint[], up_to_id bigint)",
+        "verify_calls('^mark_notifications_read$')",
+        "stranger: call chat.mark_notifications_read, by ids",
+    ),
+    Weakness(
         "blocks that nobody asks for",
         "create or replace function chat_private.is_blocked_between(a uuid, b uuid)"
         " returns boolean language sql stable set search_path = '' as 'select false'",

@@ -12,18 +12,9 @@ import httpx
 import pytest
 
 from parley_stack.ports import free_port
-from support.stacks import eventually, start_stack
+from support.stacks import child_pid, eventually, start_stack
 
 PARTS = {"postgres": "/postgres -D", "postgrest": "/postgrest", "services": " _serve "}
-
-
-def child_pid(supervisor: int, mark: str) -> int:
-    """The supervisor's child whose command line has ``mark``."""
-    for entry in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-        command = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode() + " "
-        if mark in command or command.split(" ")[0].endswith(mark):
-            return int(entry)
-    raise AssertionError(f"no child {mark!r}")
 
 
 @pytest.mark.parametrize("part", PARTS)

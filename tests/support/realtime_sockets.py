@@ -142,6 +142,10 @@ _POLICIES = {
         "select",
         "using (realtime.topic() like 'presence%' and extension = 'presence')",
     ),
+    "broadcast only": (
+        "select",
+        "using (realtime.topic() like 'broadcast%' and extension = 'broadcast')",
+    ),
     "own": ("select", "using (realtime.topic() = 'user:' || (select auth.uid()))"),
     "flagged": ("select", "using (realtime.topic() like 'flagged%' and private is true)"),
     "broken": (

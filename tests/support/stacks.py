@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parley_stack.testing import Stack, start_stack
 
-__all__ = ["ROOT", "Stack", "eventually", "stack_command", "start_stack"]
+__all__ = ["ROOT", "Stack", "child_pid", "eventually", "stack_command", "start_stack"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,3 +25,12 @@ def eventually(check: Callable[[], object], *, seconds: float = 10.0, what: str 
 def stack_command(*arguments: str) -> list[str]:
     """The command line of ``python -m parley_stack``."""
     return [sys.executable, "-m", "parley_stack", *arguments]
+
+
+def child_pid(supervisor: int, mark: str) -> int:
+    """The supervisor's child whose command line has ``mark``."""
+    for entry in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+        command = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode() + " "
+        if mark in command or command.split(" ")[0].endswith(mark):
+            return int(entry)
+    raise AssertionError(f"no child {mark!r}")

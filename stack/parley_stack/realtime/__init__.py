@@ -1,4 +1,4 @@
-"""The local Realtime server: broadcast over WebSocket, HTTP and from the database.
+"""The local Realtime server: broadcast, presence, and changes of tables (``changes``).
 
     realtime = Realtime(RealtimeSettings(), keys, conninfo)
     await realtime.start()

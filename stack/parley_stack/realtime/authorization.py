@@ -130,20 +130,20 @@ class Authorizer:
 
         Raises AuthorizationError.
         """
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             await connection.execute("select realtime.maintain_partitions()")
 
     @asynccontextmanager
     async def _rolled_back(self) -> AsyncIterator[AsyncConnection[Any]]:
-        async with self._connection() as connection:
+        async with self.connection() as connection:
             try:
                 yield connection
             finally:
                 await connection.rollback()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection of the pool; its errors become AuthorizationError."""
+    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection of the pool, in a transaction; its errors become AuthorizationError."""
         try:
             wait = _BUSY_WAIT_SECONDS if self._is_up() else _DOWN_WAIT_SECONDS
             async with self._pool.connection(wait) as connection:

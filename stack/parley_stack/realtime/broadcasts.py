@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from .wire import Wire, binary_frame, text_frame, to_json
+from .wire import Wire, binary_frame, raw_push, to_json
 
 PREFIX = "realtime:"
 """What a channel's topic has in front of the name that SQL and HTTP use."""
@@ -36,7 +36,7 @@ class ObjectBroadcast:
 
     def encode(self, wire: Wire, topic: str) -> bytes:
         """The frame; ``topic`` without prefix."""
-        return _object_frame(wire, topic, self.payload)
+        return raw_push(wire, None, PREFIX + topic, "broadcast", self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,4 @@ class EventBroadcast:
         parts = [b'{"event":', to_json(self.event), b',"type":"broadcast","payload":', self.body]
         if self.meta:
             parts += [b',"meta":', self.meta]
-        return _object_frame(wire, topic, b"".join((*parts, b"}")))
-
-
-def _object_frame(wire: Wire, topic: str, payload: bytes) -> bytes:
-    name = to_json(PREFIX + topic)
-    if wire is Wire.V2:
-        return text_frame(b"".join((b"[null,null,", name, b',"broadcast",', payload, b"]")))
-    return text_frame(
-        b"".join((b'{"topic":', name, b',"event":"broadcast","payload":', payload, b',"ref":null}'))
-    )
+        return raw_push(wire, None, PREFIX + topic, "broadcast", b"".join((*parts, b"}")))

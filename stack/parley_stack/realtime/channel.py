@@ -2,6 +2,7 @@
 
 Messages are handled in the order they came. Where PostgreSQL has to be asked, the channel waits
 for the answer and queues what arrives meanwhile; everything else happens at once.
+Presence and postgres_changes are in ``channel_presence`` and ``channel_changes``.
 Source: Supabase Realtime protocol, sections 3 to 6.
 """
 
@@ -14,12 +15,14 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from . import errors, tokens
+from . import errors, replay, tokens
 from .authorization import EVERYTHING, Permissions
 from .broadcasts import PREFIX, Broadcast, EventBroadcast, ObjectBroadcast
+from .channel_changes import ChannelChanges
+from .channel_presence import ChannelPresence
 from .errors import AuthorizationError, Problem
 from .inbound import Inbound, UserBroadcast
-from .joins import JoinConfig, number_changes
+from .joins import JoinConfig
 from .states import ChannelState, advance
 from .tokens import Caller, TokenRefusedError
 from .wire import Payload, Ref, ending, push, reply, to_json
@@ -55,8 +58,11 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._token = ""
         self._caller: Caller | None = None
-        self._reads = EVERYTHING
-        self._writes: Permissions | None = None if config.is_private else EVERYTHING
+        self.reads = EVERYTHING
+        self.writes: Permissions | None = None if config.is_private else EVERYTHING
+        """What may be sent; None until PostgreSQL was asked for the present token."""
+        self._presence = ChannelPresence(realtime, self)
+        self._changes = ChannelChanges(realtime, self)
         self._inbox: deque[Inbound] = deque()
         self._work: asyncio.Task[None] | None = None
         self._readiness: asyncio.Task[None] | None = None
@@ -75,34 +81,52 @@ class Channel:
             self._refuse(error.reason)
             return
         if self.config.is_private:
-            self._begin(self._join_private())
+            self.begin(self._join_private())
+        elif self.config.replay is not None:
+            self._refuse(Problem.REPLAY_PUBLIC.reason)
         else:
             self._joined()
 
     async def _join_private(self) -> None:
         try:
-            self._reads = await self._read_permissions()
+            await self.ask_reads()
         except AuthorizationError as error:
             self._realtime.report(error)
             cause = error.problem
             unauthorized = Problem.UNAUTHORIZED.reason + f": {self.topic}"
             self._refuse(unauthorized if cause is Problem.POLICY else cause.reason)
             return
-        if not (self._reads.broadcast or self._reads.presence):
+        wants_replay = self.config.replay is not None
+        if not (self.reads.broadcast or (self.reads.presence and not wants_replay)):
             self._refuse(f"{Problem.UNAUTHORIZED.reason}: {self.topic}")
+        elif wants_replay:
+            await self._join_with_replay()
+        else:
+            self._joined()
+
+    async def _join_with_replay(self) -> None:
+        wanted = replay.read_replay(self.config.replay)
+        if wanted is None:
+            self._refuse(Problem.REPLAY_PARAMETERS.reason)
             return
-        self._joined()
+        replays = self._realtime.replays
+        with replays.window(self.key) as window:
+            try:
+                rows = await replay.fetch(self._realtime.authorizer, self.topic, wanted)
+            except AuthorizationError as error:
+                self._realtime.report(error)
+                self._refuse(Problem.REPLAY_FAILED.reason)
+                return
+            self._joined()
+            replays.tell(self, rows, window)
 
     def _joined(self) -> None:
         self.state = advance(self.state, ChannelState.JOINED)
-        if self._reads.broadcast:
+        if self.reads.broadcast:
             self._realtime.topics.add(self.key, self)
-        changes = number_changes(self.config.changes)
-        self._reply(self._request, "ok", {"postgres_changes": changes})
-        if self.config.has_presence:
-            self.push("presence_state", {})
-        if changes:
-            self._system("postgres_changes", "error", errors.NO_POSTGRES_CHANGES)
+        self.reply(self._request, "ok", {"postgres_changes": self._changes.numbered})
+        self._presence.show()
+        self._changes.subscribe()
         if self.config.wants_replication_ready:
             self._readiness = self._loop.create_task(self._announce_replication())
 
@@ -110,12 +134,12 @@ class Channel:
         try:
             await asyncio.wait_for(self._realtime.stream.live.wait(), _REPLICATION_SECONDS)
         except TimeoutError:
-            self._expel(errors.REPLICATION_LATE)
+            self.expel(errors.REPLICATION_LATE)
         else:
-            self._system("system", "ok", errors.REPLICATION_READY)
+            self.system("system", "ok", errors.REPLICATION_READY)
 
     def _refuse(self, reason: str) -> None:
-        self._reply(self._request, "error", {"reason": reason})
+        self.reply(self._request, "error", {"reason": reason})
         self.end()
 
     # Messages
@@ -131,17 +155,20 @@ class Channel:
 
     def _handle(self, message: Inbound) -> None:
         if message.event == "broadcast":
-            if self._writes is None:
-                self._begin(self._broadcast_private(message))
+            if self.writes is None:
+                self.begin(self._broadcast_private(message))
             else:
                 self._broadcast(message)
+        elif message.event == "presence":
+            self._presence.receive(message)
         elif message.event == "access_token":
             self._access_token(message)
         elif message.event == "phx_leave" and message.join_ref in (None, self.join_ref):
-            self._reply(message, "ok", {})
+            self.reply(message, "ok", {})
             self._close()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do ``work`` that waits; messages that arrive meanwhile are handled after it."""
         self._work = self._loop.create_task(work)
         self._work.add_done_callback(self._finish)
 
@@ -161,25 +188,25 @@ class Channel:
     async def _broadcast_private(self, message: Inbound) -> None:
         """Ask for the right to send, once per token; without it a send is met with silence."""
         try:
-            self._writes = await self._realtime.authorizer.write(self._identity(), self.topic)
+            await self.ask_writes()
         except AuthorizationError as error:
             self._realtime.report(error)
             return
         self._broadcast(message)
 
     def _broadcast(self, message: Inbound) -> None:
-        if self._writes is None or not self._writes.broadcast:
+        if self.writes is None or not self.writes.broadcast:
             return
         broadcast, size = _outgoing(message)
         if size > self._realtime.max_payload_bytes:
             if self.config.acknowledges:
-                self._reply(message, "error", {"reason": errors.PAYLOAD_TOO_LARGE})
+                self.reply(message, "error", {"reason": errors.PAYLOAD_TOO_LARGE})
             return
         sender = None if self.config.echoes else self
         if not self._realtime.broadcast(self.key, broadcast, sender):
             return
         if self.config.acknowledges:
-            self._reply(message, "ok", {})
+            self.reply(message, "ok", {})
 
     # Tokens
 
@@ -190,31 +217,36 @@ class Channel:
         try:
             self._adopt(token)
         except TokenRefusedError as error:
-            self._expel(error.message)
+            self.expel(error.message)
             return
         if self.config.is_private:
-            self._writes = None
-            self._begin(self._renew())
+            self.writes = None
+            self.begin(self._renew())
+        else:
+            self._changes.subscribe()
 
     async def _renew(self) -> None:
         """Ask again what a new token may receive; a right that is gone ends the channel."""
-        before = self._reads
+        before = self.reads
         try:
-            self._reads = await self._read_permissions()
+            await self.ask_reads()
         except AuthorizationError as error:
             self._realtime.report(error)
             if error.problem in errors.TRANSIENT:
-                self._system("system", "error", error.problem.message)
+                self.system("system", "error", error.problem.message)
                 self._crash()
             else:
-                self._expel(errors.cannot_read(self.topic))
+                self.expel(errors.cannot_read(self.topic))
             return
-        if not (self._reads.broadcast or self._reads.presence):
-            self._expel(errors.cannot_read(self.topic))
-        elif before.broadcast > self._reads.broadcast or before.presence > self._reads.presence:
-            self._expel(errors.can_no_longer_read(self.topic))
-        elif self._reads.broadcast:
-            self._realtime.topics.add(self.key, self)
+        if not (self.reads.broadcast or self.reads.presence):
+            self.expel(errors.cannot_read(self.topic))
+        elif before.broadcast > self.reads.broadcast or before.presence > self.reads.presence:
+            self.expel(errors.can_no_longer_read(self.topic))
+        else:
+            if self.reads.broadcast:
+                self._realtime.topics.add(self.key, self)
+            self._presence.show()
+            self._changes.subscribe()
 
     def _adopt(self, token: str) -> None:
         """Make ``token`` the channel's, and watch its end. Raises TokenRefusedError."""
@@ -233,16 +265,25 @@ class Channel:
         try:
             self._adopt(self._token)
         except TokenRefusedError as error:
-            self._expel(error.message)
+            self.expel(error.message)
 
-    def _identity(self) -> Caller:
+    @property
+    def caller(self) -> Caller:
+        """On whose behalf the channel acts."""
         assert self._caller is not None, "a channel acts only with a token"
         return self._caller
 
-    async def _read_permissions(self) -> Permissions:
-        presence = self.config.has_presence
-        authorizer = self._realtime.authorizer
-        return await authorizer.read(self._identity(), self.topic, with_presence=presence)
+    async def ask_reads(self) -> None:
+        """Ask PostgreSQL what may be received, if private. Raises AuthorizationError."""
+        if self.config.is_private:
+            authorizer, presence = self._realtime.authorizer, self._presence.is_on
+            caller = self.caller
+            self.reads = await authorizer.read(caller, self.topic, with_presence=presence)
+
+    async def ask_writes(self) -> None:
+        """Ask PostgreSQL what may be sent, unless it is known. Raises AuthorizationError."""
+        if self.writes is None:
+            self.writes = await self._realtime.authorizer.write(self.caller, self.topic)
 
     # Ending
 
@@ -252,6 +293,8 @@ class Channel:
             return
         self.state = advance(self.state, ChannelState.CLOSED)
         self._realtime.topics.discard(self.key, self)
+        self._presence.end()
+        self._changes.end()
         self._socket.forget(self)
         self._inbox.clear()
         if self._token_timer is not None:
@@ -263,14 +306,14 @@ class Channel:
 
     def expel_for_rate(self) -> None:
         """End a channel whose topic is too busy."""
-        self._expel(errors.TOO_MANY_MESSAGES)
+        self.expel(errors.TOO_MANY_MESSAGES)
 
-    def _expel(self, message: str) -> None:
+    def expel(self, message: str) -> None:
         """End the channel for good: a system error, then phx_close. The socket stays."""
         if self.state is ChannelState.JOINING:
             self._refuse(message)
         elif self.state is ChannelState.JOINED:
-            self._system("system", "error", message)
+            self.system("system", "error", message)
             self._close()
 
     def _close(self) -> None:
@@ -291,11 +334,13 @@ class Channel:
         """A message to this channel alone."""
         self.write(push(self.wire, self.join_ref, self.name, event, payload))
 
-    def _system(self, extension: str, status: str, message: str) -> None:
+    def system(self, extension: str, status: str, message: str) -> None:
+        """A system message; ``status`` is ok or error."""
         payload = {"extension": extension, "status": status, "message": message}
         self.push("system", {**payload, "channel": self.topic})
 
-    def _reply(self, message: Inbound, status: str, response: Payload) -> None:
+    def reply(self, message: Inbound, status: str, response: Payload) -> None:
+        """Answer a message; ``status`` is ok or error."""
         frame = reply(self.wire, message.join_ref, message.ref, self.name, status, response)
         self.write(frame)
 

@@ -26,6 +26,9 @@ class Problem(Enum):
         "MissingPartition",
         "Realtime was unable to find the partition of realtime.messages for today",
     )
+    REPLAY_PARAMETERS = ("UnableToReplayMessages", "Replay params are not valid")
+    REPLAY_PUBLIC = ("UnableToReplayMessages", "Replay is not allowed for public channels")
+    REPLAY_FAILED = ("UnableToReplayMessages", "Realtime was unable to replay messages")
     POLICY = ("Unauthorized", "A policy of realtime.messages failed")
     UNAUTHORIZED = ("Unauthorized", "You do not have permissions to read from this Channel topic")
 
@@ -54,14 +57,14 @@ UNKNOWN = "Unknown Error on Channel"
 UNMATCHED_TOPIC = "unmatched topic"
 SERVER_DISCONNECT = "Server requested disconnect"
 TOO_MANY_MESSAGES = "Too many messages per second"
+TOO_MANY_PRESENCE_MESSAGES = "Too many presence messages per second"
+PRESENCE_RATE = "Client presence rate limit exceeded"
+PRESENCE_NO_MAP = "Presence track payload must be a map"
+TRACK_TOO_LARGE = "Track message size exceeded"
 REPLICATION_READY = "Replication connection established"
 REPLICATION_LATE = "Replication connection was not established in time"
 PAYLOAD_TOO_LARGE = "payload_size_exceeded"
 DISABLED = "Realtime was disabled for this tenant"
-NO_POSTGRES_CHANGES = (
-    "Unable to subscribe to changes with given parameters. "
-    "This server does not stream changes of tables"
-)
 
 
 def cannot_read(topic: str) -> str:

@@ -20,8 +20,8 @@ _ID_MASK = (1 << 27) - 1
 class JoinConfig:
     """What a client asks of a channel.
 
-    ``token`` is None when the client gave none; ``changes`` are its postgres_changes bindings in
-    order and as they came.
+    ``token`` is None when the client gave none; ``replay`` is as it came; ``changes`` are its
+    postgres_changes bindings in order and as they came.
     """
 
     token: str | None = None
@@ -29,6 +29,7 @@ class JoinConfig:
     acknowledges: bool = False
     echoes: bool = False
     wants_replication_ready: bool = False
+    replay: object = None
     has_presence: bool = False
     presence_key: str = ""
     changes: tuple[Mapping[str, Any], ...] = ()
@@ -47,6 +48,7 @@ def read_join(payload: Mapping[str, Any]) -> JoinConfig:
         acknowledges=_boolean(broadcast.get("ack")),
         echoes=_boolean(broadcast.get("self")),
         wants_replication_ready=_boolean(broadcast.get("replication_ready")),
+        replay=broadcast.get("replay"),
         has_presence=_boolean(presence.get("enabled")),
         presence_key=key if isinstance(key, str) else "",
         changes=tuple(item for item in changes if isinstance(item, Mapping))

@@ -79,7 +79,7 @@ class ReplicationStream:
             connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         )
         try:
-            slot = f"supabase_realtime_messages_{secrets.token_hex(8)}"
+            slot = f"{self._publications}_{secrets.token_hex(8)}"[:63]
             await connection.execute(
                 f"CREATE_REPLICATION_SLOT {slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
             )

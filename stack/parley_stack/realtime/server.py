@@ -16,11 +16,14 @@ from parley_stack.keys import Keys
 
 from .authorization import Authorizer
 from .broadcasts import Broadcast, EventBroadcast
+from .changes.feed import PostgresChanges
 from .channel import Channel
 from .errors import AuthorizationError, Problem
 from .http import http_app
 from .messages_feed import PUBLICATION, MessagesFeed
+from .presence import Presences
 from .rates import RateMeter
+from .replay import Replays
 from .replication import ReplicationStream
 from .settings import RealtimeSettings
 from .socket import RealtimeSocket
@@ -46,9 +49,13 @@ class Realtime:
         self.settings = settings
         self.keys = keys
         self.topics = Topics()
+        self.presences = Presences()
+        self.replays = Replays()
+        self.changes = PostgresChanges(conninfo, settings.max_events_per_second)
         self.sockets: set[RealtimeSocket] = set()
         self.joins = RateMeter(settings.max_joins_per_second)
         self.events = RateMeter(settings.max_events_per_second)
+        self.presence_events = RateMeter(settings.max_presence_events_per_second)
         self.max_payload_bytes = settings.max_payload_size_in_kb * _KILOBYTE + _PAYLOAD_SLACK_BYTES
         self.http_app: ASGIApp = http_app(self)
         self.authorizer: Authorizer
@@ -66,6 +73,7 @@ class Realtime:
         size = self.settings.database_pool_size
         self.authorizer = Authorizer(self._conninfo, size, self.stream.live.is_set)
         await self.authorizer.open()
+        await self.changes.start()
         self._tasks = [
             asyncio.create_task(self.stream.run(), name="realtime-stream"),
             asyncio.create_task(self._keep_partitions(), name="realtime-partitions"),
@@ -87,6 +95,7 @@ class Realtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self.changes.stop()
         await self.authorizer.close()
 
     async def ready(self) -> bool:
@@ -111,7 +120,7 @@ class Realtime:
             for channel in self.topics.listeners(key):
                 channel.expel_for_rate()
             return False
-        self.topics.deliver(key, broadcast, sender)
+        self.topics.deliver(key, broadcast, () if sender is None else (sender,))
         return True
 
     def report(self, error: AuthorizationError) -> None:
@@ -125,7 +134,8 @@ class Realtime:
         if self.events.is_exceeded():
             _log.warning("a broadcast from the database was dropped: too many events")
             return
-        self.topics.deliver((is_private, topic), broadcast)
+        key = (is_private, topic)
+        self.topics.deliver(key, broadcast, self.replays.streamed(key, broadcast))
 
     async def _keep_partitions(self) -> None:
         """Keep the daily partitions of realtime.messages around today."""

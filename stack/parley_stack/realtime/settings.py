@@ -30,8 +30,14 @@ class RealtimeSettings(BaseModel):
     """Joins, all sockets together, averaged over a minute."""
     max_events_per_second: int = Field(default=100_000, gt=0)
     """Broadcasts accepted, all senders together, averaged over a minute."""
+    max_presence_events_per_second: int = Field(default=100_000, gt=0)
+    """Presence messages accepted, all senders together, averaged over a minute."""
+    client_presence_max_calls: int = Field(default=1_000, gt=0)
+    """Presence messages of one channel in a window (a hosted project: 5)."""
+    client_presence_window_ms: int = Field(default=30_000, gt=0)
+    """Length of that window."""
     max_payload_size_in_kb: int = Field(default=3_000, gt=0)
-    """Largest broadcast payload."""
+    """Largest payload of a broadcast or a presence."""
     max_frame_bytes: int = Field(default=5_000_000, gt=0)
     """Largest WebSocket message a client may send."""
     max_write_buffer_bytes: int = Field(default=8_000_000, gt=0)

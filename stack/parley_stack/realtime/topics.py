@@ -7,6 +7,7 @@ transport's buffer limit, not here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from .broadcasts import Broadcast
@@ -66,8 +67,10 @@ class Topics:
         listeners = self._listeners.get(key)
         return tuple(listeners.channels) if listeners else ()
 
-    def deliver(self, key: TopicKey, broadcast: Broadcast, sender: Channel | None = None) -> None:
-        """Write a broadcast to every listener except ``sender``."""
+    def deliver(
+        self, key: TopicKey, broadcast: Broadcast, without: Collection[Channel] = ()
+    ) -> None:
+        """Write a broadcast to every listener that is not among ``without``."""
         listeners = self._listeners.get(key)
         if listeners is None:
             return
@@ -76,5 +79,5 @@ class Topics:
             if frame is None:
                 continue
             for channel in channels:
-                if channel is not sender:
+                if channel not in without:
                     channel.write(frame)

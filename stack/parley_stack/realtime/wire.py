@@ -55,25 +55,31 @@ def binary_frame(data: bytes) -> bytes:
     return Frame(Opcode.BINARY, data).serialize(mask=False)
 
 
-def _message(
-    wire: Wire, join_ref: Ref, ref: Ref, topic: str, event: str, payload: Payload
-) -> bytes:
+def _message(wire: Wire, join_ref: Ref, ref: Ref, topic: str, event: str, payload: bytes) -> bytes:
+    name, kind = to_json(topic), to_json(event)
     if wire is Wire.V2:
-        return text_frame(to_json([join_ref, ref, topic, event, payload]))
-    return text_frame(to_json({"topic": topic, "event": event, "payload": payload, "ref": ref}))
+        refs = (b"[", to_json(join_ref), b",", to_json(ref), b",")
+        return text_frame(b"".join((*refs, name, b",", kind, b",", payload, b"]")))
+    head = (b'{"topic":', name, b',"event":', kind, b',"payload":', payload)
+    return text_frame(b"".join((*head, b',"ref":', to_json(ref), b"}")))
 
 
 def reply(wire: Wire, join_ref: Ref, ref: Ref, topic: str, status: str, response: Payload) -> bytes:
     """``phx_reply``: the answer to the message with this ``ref``; ``status`` is ok or error."""
-    payload = {"status": status, "response": response}
+    payload = to_json({"status": status, "response": response})
     return _message(wire, join_ref, ref, topic, "phx_reply", payload)
 
 
 def push(wire: Wire, join_ref: Ref, topic: str, event: str, payload: Payload) -> bytes:
     """A message of the server to one channel."""
+    return raw_push(wire, join_ref, topic, event, to_json(payload))
+
+
+def raw_push(wire: Wire, join_ref: Ref, topic: str, event: str, payload: bytes) -> bytes:
+    """A message whose payload is JSON already; ``join_ref`` is None if it is for many channels."""
     return _message(wire, join_ref, None, topic, event, payload)
 
 
 def ending(wire: Wire, join_ref: Ref, topic: str, event: str) -> bytes:
     """``phx_close`` or ``phx_error``; its ref is the channel's, or clients ignore it."""
-    return _message(wire, join_ref, join_ref, topic, event, {})
+    return _message(wire, join_ref, join_ref, topic, event, b"{}")

@@ -16,7 +16,7 @@ begin
                 pg_stat_get_xact_tuples_deleted(r.oid) as deleted
             from pg_temp.verify_relations as r
             where r.is_table
-            order by r.name
+            order by r.oid
         ) as t
     );
 end;
@@ -44,14 +44,14 @@ begin
             '-' || nullif(after[2 * v_number + t.i] - before[2 * v_number + t.i], 0)
         )
     from (
-        select r.name, row_number() over (order by r.name)::integer as i
+        select r.name, row_number() over (order by r.oid)::integer as i
         from pg_temp.verify_relations as r
         where r.is_table
     ) as t
     where
         (after[t.i], after[v_number + t.i], after[2 * v_number + t.i])
         <> (before[t.i], before[v_number + t.i], before[2 * v_number + t.i])
-    order by t.i;
+    order by t.name;
 end;
 $$;
 
@@ -215,7 +215,9 @@ begin
     if exists (
         select
         from pg_temp.verify_skipped as s
-        where s.actor = verify_try.actor and s.attack = concat_ws(', ', verb || ' ' || object, detail)
+        where
+            s.actor = verify_try.actor collate "C"
+            and s.attack = concat_ws(', ', verb || ' ' || object, detail) collate "C"
     ) then
         return;
     end if;

@@ -23,9 +23,11 @@ $$;
 -- The condition for rows of this play, with the ids written out.
 create function pg_temp.verify_filter(filter text)
 returns text
-language sql
+language plpgsql
+stable
 as $$
-    select coalesce(
+begin
+    return coalesce(
         replace(
             filter,
             '$1',
@@ -34,6 +36,7 @@ as $$
         ),
         'true'
     );
+end;
 $$;
 
 -- Everybody reads everything: what is of this play, which is not much in whatever database.
@@ -75,34 +78,38 @@ $$;
 -- A value that does harm: somebody else's, another conversation's, a higher role, an earlier time.
 create function pg_temp.verify_harmful(relation oid, column_name text, actor text)
 returns text
-language sql
+language plpgsql
 stable
 as $$
-    select case
-        when column_name = 'conversation_id'
-            then quote_literal(pg_temp.verify_known_id('abroad'))
-        when column_name = 'tenant_id' then quote_literal(pg_temp.verify_id('other tenant'))
-        when a.atttypid = 'uuid'::regtype and pg_temp.verify_is_person(relation, column_name)
-            then quote_literal(pg_temp.verify_id(case actor when 'owner' then 'admin' else 'owner' end))
-        when a.atttypid = 'uuid'::regtype
-            then quote_literal(pg_temp.verify_id('new ' || column_name))
-        when a.atttypid in (select e.enumtypid from pg_enum as e) then (
-            select quote_literal(e.enumlabel)
-            from pg_enum as e
-            where e.enumtypid = a.atttypid
-            order by e.enumsortorder
-            limit 1
-        )
-        when a.atttypid = 'boolean'::regtype then format('not %I', column_name)
-        when a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
-            then '(chat_private.now() - interval ''1 year'')'
-        when a.atttypid in ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
-            then format('%I + 1', column_name)
-        when a.atttypid = 'text'::regtype then '''owner'''
-        else 'default'
-    end
-    from pg_attribute as a
-    where a.attrelid = relation and a.attname = column_name;
+begin
+    return (
+        select case
+            when column_name = 'conversation_id'
+                then quote_literal(pg_temp.verify_known_id('abroad'))
+            when column_name = 'tenant_id' then quote_literal(pg_temp.verify_id('other tenant'))
+            when a.atttypid = 'uuid'::regtype and pg_temp.verify_is_person(relation, column_name)
+                then quote_literal(pg_temp.verify_id(case actor when 'owner' then 'admin' else 'owner' end))
+            when a.atttypid = 'uuid'::regtype
+                then quote_literal(pg_temp.verify_id('new ' || column_name))
+            when a.atttypid in (select e.enumtypid from pg_enum as e) then (
+                select quote_literal(e.enumlabel)
+                from pg_enum as e
+                where e.enumtypid = a.atttypid
+                order by e.enumsortorder
+                limit 1
+            )
+            when a.atttypid = 'boolean'::regtype then format('not %I', column_name)
+            when a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
+                then '(chat_private.now() - interval ''1 year'')'
+            when a.atttypid in ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
+                then format('%I + 1', column_name)
+            when a.atttypid = 'text'::regtype then '''owner'''
+            else 'default'
+        end
+        from pg_attribute as a
+        where a.attrelid = relation and a.attname = column_name
+    );
+end;
 $$;
 
 -- Everybody changes every column of the rows here, to what it is and to something harmful. Where a

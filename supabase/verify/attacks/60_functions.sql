@@ -46,9 +46,9 @@ begin
         when type_name = 'uuid' then quote_literal(
             case
                 when v_id is not null then v_id
-                when name ~ 'conversation_id$' then place.conversation_id
-                when name ~ 'tenant_id$' then pg_temp.verify_id('tenant')
-                when name ~ 'message_id$' then pg_temp.verify_id('message normal')
+                when name like '%conversation_id' then place.conversation_id
+                when name like '%tenant_id' then pg_temp.verify_id('tenant')
+                when name like '%message_id' then pg_temp.verify_id('message normal')
                 when name ~ 'user|contact|block|member|sender|_by$' then pg_temp.verify_id(
                     case actor when 'owner' then 'member' else 'owner' end
                 )
@@ -58,13 +58,13 @@ begin
         when type_name = 'uuid[]' then quote_literal(
             array_remove(array[v_actor_id, pg_temp.verify_id('stranger')], null)
         )
-        when name ~ '(^|_)seq$' then coalesce(place.seq, 1)::text
-        when name ~ 'seqs$' then quote_literal(array[coalesce(place.seq, 1)])
-        when type_name ~ '^(bigint|integer|smallint)$' then
+        when name = 'seq' or name like '%\_seq' then coalesce(place.seq, 1)::text
+        when name like '%seqs' then quote_literal(array[coalesce(place.seq, 1)])
+        when type_name in ('bigint', 'integer', 'smallint') then
             case when name ~ 'limit|count|size' then '100' when name ~ 'rev' then '0' else '1' end
-        when type_name ~ '^(bigint|integer|smallint)\[\]$' then '''{1}'''
+        when type_name in ('bigint[]', 'integer[]', 'smallint[]') then '''{1}'''
         when type_name = 'boolean' then 'true'
-        when type_name ~ '^timestamp' then '(chat_private.now() + interval ''1 hour'')'
+        when type_name like 'timestamp%' then '(chat_private.now() + interval ''1 hour'')'
         when type_name = 'interval' then '''1 hour'''
         when type_name = 'jsonb' and name ~ 'participants|people|users' then quote_literal(
             jsonb_build_array(
@@ -86,6 +86,22 @@ begin
             )
         )
         when type_name = 'jsonb' then '''{}'''
+        when type_name = 'text' then quote_literal(
+            case
+                when name = 'role' then 'owner'
+                when name = 'kind' then 'text'
+                when name = 'status' then 'closed'
+                when name like '%emoji%' then '👍'
+                when name like '%username%' then 'parley_verify_owner'
+                when name ~ 'query|search|terms' then 'verify'
+                when name like '%subject_type%' then 'verify'
+                when name like '%subject_id%' then '1'
+                when name ~ 'reason|category' then 'spam'
+                when name like '%platform%' then 'ios'
+                else 'verify'
+            end
+        )
+        when type_name = 'text[]' then '''{verify}'''
         when to_regtype(type_name)::oid in (select e.enumtypid from pg_enum as e) then (
             select quote_literal(e.enumlabel)
             from pg_enum as e
@@ -93,22 +109,6 @@ begin
             order by e.enumsortorder
             limit 1
         )
-        when type_name = 'text' then quote_literal(
-            case
-                when name = 'role' then 'owner'
-                when name = 'kind' then 'text'
-                when name = 'status' then 'closed'
-                when name ~ 'emoji' then '👍'
-                when name ~ 'username' then 'parley_verify_owner'
-                when name ~ 'query|search|terms' then 'verify'
-                when name ~ 'subject_type' then 'verify'
-                when name ~ 'subject_id' then '1'
-                when name ~ 'reason|category' then 'spam'
-                when name ~ 'platform' then 'ios'
-                else 'verify'
-            end
-        )
-        when type_name = 'text[]' then '''{verify}'''
         else 'null'
     end;
 end;
