@@ -275,6 +275,15 @@ _FUNCTIONS = f"""
         p.oid::regprocedure::text as signature, n.nspname || '.' || p.proname as name,
         l.lanname as language, pg_get_functiondef(p.oid) as source, p.prosecdef as is_definer,
         p.prorettype = 'trigger'::regtype as is_trigger, p.pronargs as arguments,
+        exists (
+            select from pg_trigger as t
+            inner join pg_class as c on t.tgrelid = c.oid
+            cross join pg_roles as r
+            where t.tgfoid = p.oid and not r.rolsuper and r.rolname not like 'pg\\_%'
+                and not pg_has_role(r.oid, p.proowner, 'usage')
+                and (has_any_column_privilege(r.oid, c.oid, 'insert, update')
+                    or has_table_privilege(r.oid, c.oid, 'delete'))
+        ) as is_trigger_of_others,
         array(select r.role from unnest(array['authenticated', 'anon']) as r (role)
             where has_function_privilege(r.role, p.oid, 'execute')) as callers
     from pg_proc as p
@@ -289,14 +298,16 @@ _FUNCTIONS = f"""
 def _functions(connection: psycopg.Connection) -> Iterator[Mutant]:
     twins = {}
     found = connection.execute(_FUNCTIONS.encode()).fetchall()
-    for signature, name, language, source, _, _, arguments, _ in found:
+    for signature, name, language, source, _, _, arguments, _, _ in found:
         short = name.split(".")[1]
         if short.startswith("require_") and language == "plpgsql" and arguments:
             function = bodies.Function(short, signature, language, source)
             twins[short.replace("require_", "unchecked_", 1)] = function, arguments
-    for signature, name, language, source, is_definer, is_trigger, _, callers in found:
+    for row in found:
+        signature, name, language, source, is_definer, is_trigger, _, is_of_others, callers = row
         yield from _calls(signature, name, is_trigger, callers)
-        if is_definer and (callers or is_trigger):
+        # Of a trigger on what nobody but the owner may write, the owner is the caller.
+        if is_definer and (callers or is_of_others):
             yield Mutant(
                 f"function {name}: asks as its caller",
                 name,

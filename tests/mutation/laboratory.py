@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,8 +24,8 @@ from .results import Job, Result, checksum, read_killers
 from .runner import Coverage, Runner
 
 _PRISTINE = "parley_pristine"
-_NEAR = 6
-"""Among what depends on an object, what a test that is about it would name."""
+_NEAR = 3
+"""Within so many steps of an object is what a test that is about it would name."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Laboratory:
         self._job = job
         self._known = read_killers()
         self._killers: dict[str, list[str]] = defaultdict(list)
+        self._kills: Counter[str] = Counter()
         self._coverage = coverage
 
     def __enter__(self) -> Self:
@@ -60,8 +61,9 @@ class Laboratory:
         with psycopg.connect(self._url("parley_world"), autocommit=True) as connection:
             self._mutants = mutants(connection)
             self._reach = Reach(connection)
+        judged = {result.name: result.killer for result in Result.read_all(self._job.results)}
         for mutant in self._mutants:
-            self._learn(mutant, self._known.get(checksum(mutant.name)))
+            self._learn(mutant, judged.get(mutant.name) or self._known.get(checksum(mutant.name)))
         self._attacks = attacks.Attacks(self._url("parley_world"))
         return self
 
@@ -100,10 +102,12 @@ class Laboratory:
 
     def _learn(self, mutant: Mutant, killer: str | None) -> None:
         """What killed one mutant of an object may kill another."""
+        if killer not in self._runner.items:
+            return
+        self._kills[killer] += 1
         for what in (mutant.subject, mutant.kind):
-            known = self._killers[what]
-            if killer in self._runner.items and killer not in known:
-                known.append(killer)
+            if killer not in self._killers[what]:
+                self._killers[what].append(killer)
 
     def _known_killer(self, mutant: Mutant) -> str | None:
         """What killed it before, if it still does."""
@@ -176,20 +180,33 @@ class Laboratory:
 
     def _tests(self, mutant: Mutant) -> tuple[list[str], list[str]]:
         """Those with a database of their own and those on the stack, best first."""
-        used_by = self._reach.of(mutant.subject)
-        words = [_word(name) for name in used_by if name.startswith("chat.")]
-        words = [_word(mutant.runs or mutant.subject), *words]
-        named = re.match(r"(?:check|foreign key|unique|trigger) (\w+) on ", mutant.name)
+        words = [[_word(mutant.runs or mutant.subject)]]
+        for users in self._reach.steps_from(mutant.subject):
+            words.append([_word(name) for name in users if name.startswith("chat.")])
+        is_function = mutant.subject in self._reach.functions
+        named = re.match(
+            r"(?:unique index \w+\.|(?:check|foreign key|unique|trigger) )(\w+)", mutant.name
+        )
         own, shared = [], []
         for nodeid in self._runner.items:
             if self._runner.is_in_world(nodeid):
                 continue
             text = self._runner.text(nodeid)
-            rank = next((n for n, word in enumerate(words) if word.search(text)), len(words))
-            if words[0].search(nodeid) or (named and named[1] in text):
+            rank = next(
+                (n for n, step in enumerate(words) if any(word.search(text) for word in step)),
+                len(words),
+            )
+            if words[0][0].search(nodeid) or (named and named[1] in text):
                 rank = -1
-            # Of policies and grants tests/rls knows more.
-            ranked = (rank, "tests/rls/" not in nodeid, self._runner.durations[nodeid], nodeid)
+            ranked = (
+                rank,
+                # Of policies and grants tests/rls knows more.
+                ("tests/rls/" in nodeid) is is_function,
+                # What has killed many is made for it.
+                -self._kills[nodeid],
+                self._runner.durations[nodeid],
+                nodeid,
+            )
             if self._has(nodeid, "database"):
                 if self._can_notice(nodeid, mutant, text, is_near=rank < _NEAR):
                     own.append(ranked)
