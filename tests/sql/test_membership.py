@@ -285,6 +285,10 @@ def test_settings_are_the_admins_to_change(database):
     change = "update chat.settings set fan_out_limit = 7 returning fan_out_limit"
     assert call(database, bob, change) is None
     assert call(database, alice, change) == 7
+    removed = "update chat.tenant_members set removed_at = %s where user_id = %s"
+    database.owner.execute(removed, ("2020-01-01", alice))
+    assert call(database, alice, change) is None
+    database.owner.execute(removed, (None, alice))
     for column, value in (("tenant_id", "gen_random_uuid()"),):
         with database.acting(alice) as connection, pytest.raises(psycopg.Error) as error:
             connection.execute(f"update chat.settings set {column} = {value}")
