@@ -47,7 +47,7 @@ class Laboratory:
         self._runner = runner
         self._job = job
         self._known = read_killers()
-        self._killers: dict[str, list[str]] = defaultdict(list)
+        self._killers: dict[str, Counter[str]] = defaultdict(Counter)
         self._kills: Counter[str] = Counter()
         self._coverage = coverage
 
@@ -106,8 +106,7 @@ class Laboratory:
             return
         self._kills[killer] += 1
         for what in (mutant.subject, mutant.kind):
-            if killer not in self._killers[what]:
-                self._killers[what].append(killer)
+            self._killers[what][killer] += 1
 
     def _known_killer(self, mutant: Mutant) -> str | None:
         """What killed it before, if it still does."""
@@ -127,7 +126,11 @@ class Laboratory:
         if killer:
             return killer
         with_database, with_stack = self._tests(mutant)
-        known = self._killers[mutant.kind][:3] + self._killers[mutant.subject][:6]
+        known = [
+            killer
+            for what, number in ((mutant.kind, 3), (mutant.subject, 6))
+            for killer, _ in self._killers[what].most_common(number)
+        ]
         first = [t for t in dict.fromkeys(known) if self._has(t, "database")] or with_database[:3]
         first_on_stack = [t for t in dict.fromkeys(known) if t in with_stack]
         on_stack = self._stack.db_url
@@ -229,7 +232,8 @@ class Laboratory:
             return mutant.shows_as in uses or mutant.shows_as in text
         has_failed = any("." not in name for name in uses)
         is_counted = any(mutant.subject in used for used in self._coverage.uses.values())
-        return mutant.subject in uses or (is_near and (has_failed or not is_counted))
+        is_used = not uses.isdisjoint({mutant.subject, mutant.subject.split(".")[1]})
+        return is_used or (is_near and (has_failed or not is_counted))
 
     def _copy_template(self) -> None:
         self._admin.execute(_sql("drop database if exists {}", self._template))

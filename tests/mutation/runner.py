@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import signal
 import time
 from collections import defaultdict
@@ -29,6 +30,9 @@ _USED = """
     select schemaname || '.' || relname from pg_stat_user_tables
     where coalesce(seq_scan, 0) + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd + n_tup_del > 0
 """
+
+
+_NAMED = re.compile(r'\b(?:table|view) "?(\w+)"?')
 
 
 class Runner:
@@ -170,11 +174,12 @@ def _watched_clones(config: pytest.Config, used: set[str]) -> Iterator[None]:
 
 @contextmanager
 def _watched_errors(used: set[str]) -> Iterator[None]:
-    """Notes constraints and codes of the errors that clients get."""
+    """Notes constraints, codes and tables of the errors that clients get."""
 
     def made(self: psycopg.Error, *arguments: object, **named: Any) -> None:
         initial(self, *arguments, **named)
         used.update(filter(None, (self.diag.constraint_name, self.diag.message_detail)))
+        used.update(_NAMED.findall(self.diag.message_primary or ""))
 
     initial = psycopg.Error.__init__
     psycopg.Error.__init__ = made  # type: ignore[method-assign]

@@ -5,6 +5,8 @@ Every test has rows of others that a look-up by half of a key would find.
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from support.databases import Database
@@ -117,6 +119,59 @@ def test_a_block_is_between_two(town):
     assert town.call("c", SEND, room) == 2
 
 
+class TestDirect:
+    """Everybody talks with everybody in both tenants: twelve conversations, of two each."""
+
+    PAIRS = tuple(
+        (caller, other, tenant)
+        for tenant in (ALPHA, BETA)
+        for caller, other in itertools.permutations("abcd", 2)
+    )
+
+    @pytest.fixture
+    def rooms(self, town: Town) -> dict[tuple, object]:
+        found = {(caller, *more): town.call(caller, DIRECT, *more) for caller, *more in self.PAIRS}
+        assert len(set(found.values())) == 12
+        return found
+
+    def who_takes_part(self, town: Town) -> set[tuple]:
+        found = town.owner(
+            "select p.conversation_id::text, p.user_id::text from chat.participants as p"
+            " where p.left_at is null"
+        )
+        return {(room, name) for room, user in found for name in "abcd" if town.ids[name] == user}
+
+    def test_each_pair_has_its_own_and_keeps_it(self, town, rooms):
+        for (caller, *more), room in rooms.items():
+            assert town.call(caller, DIRECT, *more) == room
+        assert self.who_takes_part(town) == {(room, pair[0]) for pair, room in rooms.items()}
+
+    def test_who_comes_back_comes_back_to_that_one(self, town, rooms):
+        left = "2020-01-01"
+        for pair, room in rooms.items():
+            town.owner("update chat.participants set left_at = %s", left)
+            assert town.call(pair[0], DIRECT, *pair[1:]) == room
+            assert self.who_takes_part(town) == {(room, pair[0])}
+
+    def test_nobody_comes_back_twice(self, town, rooms):
+        """The other has left and waits: the caller, who is there, stays as they are."""
+        room = rooms["a", "b", ALPHA]
+        town.owner("update chat.participants set left_at = now() where user_id = %s", "b")
+        before = town.owner("select p::text from chat.participants as p order by 1")
+        assert town.call("a", DIRECT, "b", ALPHA) == room
+        assert town.owner("select p::text from chat.participants as p order by 1") == before
+
+    def test_not_with_who_is_no_member_any_more(self, town, rooms):
+        town.owner(
+            "update chat.tenant_members set removed_at = now()"
+            " where user_id = %s and tenant_id = %s",
+            "d",
+            ALPHA,
+        )
+        assert town.refused("a", DIRECT, "d", ALPHA) == "user_not_found"
+        assert town.call("a", DIRECT, "d", BETA) == rooms["a", "d", BETA]
+
+
 @pytest.mark.parametrize("who", ["nobody", "removed", "elsewhere"])
 def test_only_members_of_the_tenant_are_taken_along(town, who):
     town.owner(
@@ -131,6 +186,9 @@ def test_only_members_of_the_tenant_are_taken_along(town, who):
     )
     room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
     town.owner("update chat.settings set who_may_open_subjects = 'members'")
+    if who != "nobody":
+        # Not even a block of theirs is told.
+        town.owner("insert into chat.blocks (blocker_id, blocked_id) values (%s, %s)", "d", "a")
     before = town.owner("select id from chat.conversations")
     subject = (
         "select chat.open_subject('order', '1', jsonb_build_array("
