@@ -133,6 +133,29 @@ class TestBans:
         town.owner("update chat.tenant_members set removed_at = now() where user_id = %s", "a")
         town.call("mona", UNBAN, "d", ALPHA)
 
+    @pytest.mark.parametrize("role", ["moderator", "admin", "owner"])
+    def test_only_who_is_below_is_banned(self, town, role):
+        town.rank("d", ALPHA, role)
+        assert town.refused("mona", BAN, "d", "spam", ALPHA) == "outranked"
+        assert "d" in self.members(town, ALPHA)
+        assert town.owner("select * from chat.bans") == []
+
+    def test_a_ban_of_before_binds_nobody(self, town):
+        town.rank("a", ALPHA, "owner")
+        town.call("a", BAN, "d", "by a", ALPHA)
+        assert town.refused("mona", BAN, "d", "by mona", ALPHA) == "outranked"
+        town.call("a", UNBAN, "d", ALPHA)
+        town.call("mona", BAN, "d", "by mona", ALPHA)
+        town.call("mona", UNBAN, "d", ALPHA)
+        assert "d" in self.members(town, ALPHA)
+
+    def test_a_moderator_of_before_sees_none(self, town):
+        town.call("mona", BAN, "d", "spam", ALPHA)
+        seen = "select count(*) from chat.bans"
+        assert town.call("mona", seen) == 1
+        town.owner("update chat.tenant_members set removed_at = now() where user_id = %s", "mona")
+        assert town.call("mona", seen) == 0
+
     def test_coming_back_is_for_oneself(self, town):
         for name in "cd":
             town.call("mona", BAN, name, "spam", ALPHA)

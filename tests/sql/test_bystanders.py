@@ -102,6 +102,7 @@ class TestContacts:
 
 def test_a_block_is_between_two(town):
     room = town.call("b", DIRECT, "c", ALPHA)
+    group = town.call("a", GROUP, [town.ids["b"]], ALPHA)
     for blocker, blocked in (
         ("b", "a"),
         ("c", "a"),
@@ -117,6 +118,35 @@ def test_a_block_is_between_two(town):
         )
     assert town.call("b", SEND, room) == 1
     assert town.call("c", SEND, room) == 2
+    # No topic is left but that of the two.
+    assert town.owner("select epoch from chat.conversations") == [(1,), (1,)]
+    pair = town.call("a", DIRECT, "mona", ALPHA)
+    town.call("mona", "insert into chat.blocks (blocked_id) values (%s) returning 1", "a")
+    epochs = dict(town.owner("select id::text, epoch from chat.conversations"))
+    assert epochs == {room: 1, group: 1, pair: 2}
+
+
+def test_who_blocked_the_caller_is_taken_nowhere(town):
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    town.owner("update chat.settings set who_may_open_subjects = 'members'")
+    town.owner("insert into chat.blocks (blocker_id, blocked_id) values (%s, %s)", "d", "a")
+    for query, *arguments in taking_along(town, room, "d"):
+        assert town.refused("a", query, *arguments) == "blocked", query
+    assert town.owner("select count(*) from chat.participants") == [(2,)]
+
+
+def taking_along(town: Town, room: object, name: str) -> list[tuple]:
+    """Every way to have somebody in a conversation of one's own."""
+    subject = (
+        "select chat.open_subject('order', '1', jsonb_build_array("
+        "jsonb_build_object('user_id', %s::text)), tenant_id => %s)"
+    )
+    return [
+        (DIRECT, name, ALPHA),
+        (GROUP, [town.ids[name]], ALPHA),
+        ("select chat.add_participants(%s, array[%s]::uuid[])", room, name),
+        (subject, name, ALPHA),
+    ]
 
 
 class TestDirect:
@@ -190,16 +220,7 @@ def test_only_members_of_the_tenant_are_taken_along(town, who):
         # Not even a block of theirs is told.
         town.owner("insert into chat.blocks (blocker_id, blocked_id) values (%s, %s)", "d", "a")
     before = town.owner("select id from chat.conversations")
-    subject = (
-        "select chat.open_subject('order', '1', jsonb_build_array("
-        "jsonb_build_object('user_id', %s::text)), tenant_id => %s)"
-    )
-    for query, *arguments in (
-        (DIRECT, "d", ALPHA),
-        (GROUP, [town.ids["d"]], ALPHA),
-        ("select chat.add_participants(%s, array[%s]::uuid[])", room, "d"),
-        (subject, "d", ALPHA),
-    ):
+    for query, *arguments in taking_along(town, room, "d"):
         assert town.refused("a", query, *arguments) == "user_not_found", query
     assert town.owner("select id from chat.conversations") == before
     assert town.owner("select count(*) from chat.participants") == [(2,)]

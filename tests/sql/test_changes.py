@@ -184,7 +184,7 @@ def test_threads_count_their_messages(group):
 
 
 def test_expired_messages_are_not_unread(group):
-    database, users, _ = group
+    database, users, room = group
     assert unread(database, users["bob"]) == 2
     database.owner.execute(
         "update chat.messages set expires_at = now() - interval '1 millisecond' where seq = 1"
@@ -192,6 +192,10 @@ def test_expired_messages_are_not_unread(group):
     database.owner.execute("update chat.conversations set expires_from = now() - interval '1 s'")
     assert unread(database, users["bob"]) == 1
     assert call(database, users["bob"], "select unread_count from chat.unread_totals") == 1
+    # One that he hid before it expired is gone once.
+    call(database, users["bob"], "select chat.hide_message(%s, 3)", room)
+    database.owner.execute("update chat.messages set expires_at = now() - interval '1 millisecond'")
+    assert unread(database, users["bob"]) == 0
 
 
 def test_how_long_a_message_lives_is_its_sender_s_tier(group):

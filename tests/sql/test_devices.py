@@ -147,11 +147,14 @@ def test_revoking_ends_the_session_of_that_device_alone(users):
 
 
 def test_revoking_one_without_a_session(users):
-    database, (alice, _) = users
+    database, (alice, bob) = users
     with database.acting(alice) as connection:
         phone = register(connection)
+        with database.acting(bob) as other:
+            register(other, phone)
         connection.execute("select chat.revoke_device(%s)", (phone,))
-        assert devices(database, alice) == []
+    assert devices(database, alice) == []
+    assert devices(database, bob) == [(phone, None)]
 
 
 def test_one_revokes_and_drops_no_device_of_others(users):
@@ -184,10 +187,12 @@ def test_dropping_one_drops_its_token(users):
 
 def test_the_longest_unseen_give_way(users):
     database, (alice, bob) = users
-    with database.acting(bob) as connection:
-        others = register(connection)
     with database.acting(alice) as connection:
         made = [register(connection, None, "fcm", f"token {number}") for number in range(20)]
+    with database.acting(bob) as connection:
+        # On the installation that is alice's longest unseen.
+        others = register(connection, made[1])
+    with database.acting(alice) as connection:
         # Seen again, so it stays.
         register(connection, made[0], "fcm", "token 0")
         newest = register(connection, None, "fcm", "newest")

@@ -270,6 +270,9 @@ class TestTheEnd:
             assert state(database) == before
             # Its caption can be.
             call(connection, "edit_message", room, 1, "new")
+        with pytest.raises(psycopg.Error) as error:
+            database.owner.execute("update chat.messages set kind = 'custom' where seq = 1")
+        assert error.value.diag.message_detail == "immutable_column"
 
 
 class TestWhatCannotBeReadHasNoResults:

@@ -232,6 +232,34 @@ class TestMembership:
         assert entry(sync(database, bob, cursor))["resync"]
 
 
+class TestWhatCannotBeRead:
+    """Messages 4 to 6 are new; 4 has expired and 5 is hidden. Of 1 and 2 bob has kept notes."""
+
+    @pytest.fixture
+    def told(self, group):
+        database, (alice, bob, _), room = group
+        with database.acting(bob) as connection:
+            for seq in (1, 2):
+                connection.execute(
+                    "insert into chat.saved_messages (conversation_id, message_seq)"
+                    " values (%s, %s)",
+                    (room, seq),
+                )
+        cursor = sync(database, bob)["cursor"]
+        for seq in (4, 5, 6):
+            call(database, alice, "send_message", room, f"said {seq}")
+        call(database, bob, "hide_message", room, 5)
+        database.owner.execute("update chat.messages set expires_at = now() where seq in (1, 4)")
+        return entry(sync(database, bob, cursor))
+
+    def test_is_not_told(self, told):
+        assert [message["body"] for message in told["messages"]] == ["said 6"]
+        assert told["conversation"]["last_message"]["seq"] == 6
+
+    def test_has_no_notes(self, told):
+        assert [saved["message_seq"] for saved in told["private"]["saved_messages"]] == [2]
+
+
 class TestOneConversation:
     """With conversation_id."""
 
