@@ -189,3 +189,15 @@ def test_private_tables_keep_out_whom_a_grant_lets_in(opened):
                 insert = f"insert into {table} default values".encode()
                 with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level"):
                     connection.execute(insert)
+
+
+def test_policies_keep_anon_out_whom_a_grant_lets_in(opened):
+    """Of tiers, settings and the like there are rows: anon sees none and adds none."""
+    opened.user("alice")
+    opened.owner.execute("grant all on all tables in schema chat to anon")
+    tables = [name for name in relations(opened, "r") if name.startswith("chat.")]
+    with opened.acting(None, role="anon") as connection:
+        for table in tables:
+            assert connection.execute(f"select from {table}".encode()).fetchall() == [], table
+            assert connection.execute(f"delete from {table}".encode()).rowcount == 0, table
+    assert opened.owner.execute("select count(*) from chat.tiers").fetchone()[0] > 0

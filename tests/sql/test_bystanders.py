@@ -262,3 +262,44 @@ class TestMarks:
         assert town.owner(added) == [(0,)]
         town.call("a", GROUP, [town.ids["b"]], ALPHA)
         assert town.owner(added) == [(1,)]
+
+
+def test_whoever_is_written_in_as_gone_is_told_of_nothing(town):
+    """By the owner of the tables, who moves a history here from elsewhere."""
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    log = "select count(*) from chat_private.audit_log where action = 'participants_added'"
+    events = "select count(*) from realtime.messages"
+    notified = "select count(*) from chat.notifications"
+    before = [town.owner(query) for query in (log, events, notified)]
+    town.owner(
+        "insert into chat.participants (conversation_id, user_id, tenant_id, left_at)"
+        " values (%s, %s, %s, '2020-01-01')",
+        room,
+        "c",
+        ALPHA,
+    )
+    assert [town.owner(query) for query in (log, events, notified)] == before
+    assert town.owner("select participant_count from chat.conversations") == [(2,)]
+
+
+def test_who_left_hears_nothing_and_hides_nothing(town):
+    """c joined late, so that an old message is not repeated to all; d never read it either."""
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    town.call("a", SEND, room)
+    town.call(
+        "a",
+        "select chat.add_participants(%s, array[%s]::uuid[], see_history => false)",
+        room,
+        "c",
+    )
+    edit = "select chat.edit_message(%s, 1, %s)"
+    told = (
+        "select replace(topic, 'user:', ''), payload ? 'message' from realtime.messages"
+        " where event = 'message_updated' and topic like 'user:%%'"
+    )
+    town.call("a", edit, room, "while c is there")
+    assert dict(town.owner(told)) == dict.fromkeys((town.ids[name] for name in "abc"), False)
+    town.call("c", "select chat.leave(%s)", room)
+    town.owner("delete from realtime.messages")
+    town.call("a", edit, room, "after")
+    assert dict(town.owner(told)) == dict.fromkeys((town.ids[name] for name in "ab"), True)
