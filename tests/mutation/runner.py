@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import signal
+import sys
 import time
 import warnings
 from collections import defaultdict
@@ -87,6 +88,8 @@ def _drop_what_is_open() -> None:
     """A test that fails leaves connections open: their warning must not fail the next one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Where pytest keeps the last failure for debuggers.
+        sys.last_value = sys.last_traceback = None
         gc.collect()
 
 
