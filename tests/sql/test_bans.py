@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import psycopg
 import pytest
 
@@ -82,10 +84,21 @@ class TestBans:
         with pytest.raises(psycopg.Error) as refused:
             town.owner(back, "d")
         assert refused.value.diag.message_detail == "banned"
-        town.owner("update chat.tenant_members set removed_at = now() where user_id = %s", "c")
+        gone = "update chat.tenant_members set removed_at = now() where user_id = %s"
+        town.owner(gone, "c")
         town.owner(back, "c")
-        assert "c" in self.members(town, ALPHA)
-        assert "d" not in self.members(town, ALPHA)
+        town.owner(gone, "d")
+        town.owner(f"{back} and tenant_id = %s", "d", BETA)
+        assert self.members(town, ALPHA) == {"a", "b", "c", "mona"}
+        assert self.members(town, BETA) == {"a", "b", "c", "d", "mona"}
+
+    def test_nobody_is_banned_from_where_they_are_not(self, town):
+        town.owner(
+            "delete from chat.tenant_members where user_id = %s and tenant_id = %s", "d", ALPHA
+        )
+        for user in ("d", str(uuid.uuid4())):
+            assert town.refused("mona", BAN, user, "spam", ALPHA) == "user_not_found"
+        assert town.owner("select * from chat.bans") == []
 
     def test_banning_again_changes_that_ban_alone(self, town):
         town.rank("a", BETA, "moderator")

@@ -176,6 +176,18 @@ def test_of_people_elsewhere_nothing_is_told_not_even_their_blocks(room):
     assert refused(database, users["alice"], add, room, users["charlie"]) == "user_not_found"
 
 
+def test_who_left_a_subject_does_not_open_it_again(room):
+    database, users, _ = room
+    database.owner.execute("update chat.settings set who_may_open_subjects = 'members'")
+    opened = "select chat.open_subject('order', '1', %s)"
+    both = json.dumps([{"user_id": users[name]} for name in ("alice", "bob")])
+    call(database, users["alice"], opened, both)
+    database.owner.execute(
+        "update chat.participants set left_at = '2020-01-01' where user_id = %s", (users["bob"],)
+    )
+    assert refused(database, users["bob"], opened, both) == "conversation_not_found"
+
+
 def test_who_may_open_no_subject_does_not_learn_which_there_are(room):
     database, users, _ = room
     with database.connect(role="service_role") as connection:

@@ -249,6 +249,16 @@ class TestMarks:
         town.call("a", "select chat.hide_message(%s, 1)", room)
         assert town.call("a", told, cursor["a"]) == []
         assert town.call("b", told, cursor["b"]) == [1]
+        # Nor is it to who never hid it.
+        cursor["a"] = town.call("a", "select chat.sync() ->> 'cursor'")
+        town.call("a", SEND, room)
+        cursor["a"] = town.call("a", "select chat.sync(%s) ->> 'cursor'", cursor["a"])
+        for _ in range(5):
+            town.call("b", "select chat.hide_message(%s, 2)", room)
+            town.call("b", "select chat.unhide_message(%s, 2)", room)
+        town.call("a", "select chat.hide_message(%s, 1)", room)
+        town.call("a", "select chat.unhide_message(%s, 1)", room)
+        assert town.call("a", told, cursor["a"]) == [1]
 
     def test_a_text_that_is_called_a_poll_has_no_results(self, town, room):
         results = (

@@ -160,6 +160,7 @@ def test_hidden_and_then_deleted_is_counted_once(group):
     database, users, room = group
     call(database, users["bob"], "select chat.hide_message(%s, 1)", room)
     call(database, users["alice"], "select chat.delete_message(%s, 1)", room)
+    assert unread(database, users["bob"]) == 1
     call(database, users["bob"], "select chat.unhide_message(%s, 1)", room)
     assert unread(database, users["bob"]) == 1
     no_drift(database)

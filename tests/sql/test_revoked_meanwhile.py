@@ -156,3 +156,48 @@ def test_who_opens_a_subject_second_must_be_among_those_of_the_first(room):
         "select user_id::text from chat.participants as p inner join chat.conversations as c"
         " on p.conversation_id = c.id where c.kind = 'subject'"
     ).fetchall() == [(names["alice"],)]
+
+
+def test_a_moderator_who_is_demoted_meanwhile_bans_nobody(room):
+    database, names = room
+    role = "update chat.tenant_members set role = %s where user_id = %s"
+    database.owner.execute(role, ("moderator", names["bob"]))
+    refused: list[psycopg.Error] = []
+
+    def ban():
+        with database.acting(names["bob"]) as bob:
+            try:
+                bob.execute("select chat.ban_user(%s)", (names["carol"],))
+            except psycopg.Error as error:
+                refused.append(error)
+
+    with psycopg.connect(database.url) as owner:
+        owner.execute(
+            "select from chat.tenant_members where user_id = %s for update", (names["carol"],)
+        )
+        thread = threading.Thread(target=ban)
+        thread.start()
+        eventually(lambda: database.owner.execute(WAITING).fetchone() == (True,))
+        owner.execute(role, ("member", names["bob"]))
+    thread.join()
+    assert [error.diag.message_detail for error in refused] == ["not_a_moderator"]
+    assert database.owner.execute("select * from chat.bans").fetchall() == []
+
+
+def test_who_leaves_while_they_are_removed_left_when_they_were_removed(room):
+    database, names = room
+
+    def leave():
+        with database.acting(names["bob"]) as bob:
+            bob.execute("select chat.leave(%(room)s)", names)
+
+    with database.acting(names["alice"]) as alice:
+        with alice.transaction():
+            alice.execute("select chat.remove_participant(%(room)s, %(bob)s)", names)
+            thread = threading.Thread(target=leave)
+            thread.start()
+            eventually(lambda: database.owner.execute(WAITING).fetchone() == (True,))
+            before = alice.execute("select p::text from chat.participants as p").fetchall()
+        thread.join()
+    after = database.owner.execute("select p::text from chat.participants as p").fetchall()
+    assert sorted(after) == sorted(before)

@@ -233,7 +233,7 @@ class TestMembership:
 
 
 class TestWhatCannotBeRead:
-    """Messages 4 to 6 are new; 4 has expired and 5 is hidden. Of 1 and 2 bob has kept notes."""
+    """4 to 6 are new; 5 has expired and 6 is hidden. bob has saved 1, expired too, and 2."""
 
     @pytest.fixture
     def told(self, group):
@@ -248,15 +248,15 @@ class TestWhatCannotBeRead:
         cursor = sync(database, bob)["cursor"]
         for seq in (4, 5, 6):
             call(database, alice, "send_message", room, f"said {seq}")
-        call(database, bob, "hide_message", room, 5)
-        database.owner.execute("update chat.messages set expires_at = now() where seq in (1, 4)")
+        call(database, bob, "hide_message", room, 6)
+        database.owner.execute("update chat.messages set expires_at = now() where seq in (1, 5)")
         return entry(sync(database, bob, cursor))
 
     def test_is_not_told(self, told):
-        assert [message["body"] for message in told["messages"]] == ["said 6"]
-        assert told["conversation"]["last_message"]["seq"] == 6
+        assert [message["body"] for message in told["messages"]] == ["said 4"]
+        assert told["conversation"]["last_message"]["seq"] == 4
 
-    def test_has_no_notes(self, told):
+    def test_is_not_saved(self, told):
         assert [saved["message_seq"] for saved in told["private"]["saved_messages"]] == [2]
 
 
