@@ -178,15 +178,17 @@ def test_signed_in_users_call_what_policies_and_functions_of_chat_need(opened):
 
 
 def test_private_tables_keep_out_whom_a_grant_lets_in(opened):
+    opened.user("alice")
     for kind in ("tables", "functions"):
         opened.owner.execute(
             f"grant all on all {kind} in schema chat_private to anon, authenticated".encode()
         )
     tables = [name for name in relations(opened, "r") if name.startswith("chat_private.")]
-    assert tables
+    assert opened.owner.execute("select from chat_private.audit_log").fetchall() != []
     for role in ("anon", "authenticated"):
         with opened.acting(None, role=role) as connection:
             for table in tables:
+                assert connection.execute(f"select from {table}".encode()).fetchall() == [], table
                 insert = f"insert into {table} default values".encode()
                 with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level"):
                     connection.execute(insert)

@@ -92,6 +92,11 @@ class TestBans:
         assert self.members(town, ALPHA) == {"a", "b", "c", "mona"}
         assert self.members(town, BETA) == {"a", "b", "c", "d", "mona"}
 
+    def test_a_ban_ends_later_than_it_begins(self, town):
+        ban = "select chat.ban_user(%s, 'spam', now() - interval '1 ms', %s)"
+        assert town.refused("mona", ban, "d", ALPHA) == "expiry_in_past"
+        assert town.owner("select * from chat.bans") == []
+
     def test_nobody_is_banned_from_where_they_are_not(self, town):
         town.owner(
             "delete from chat.tenant_members where user_id = %s and tenant_id = %s", "d", ALPHA
@@ -101,7 +106,7 @@ class TestBans:
         assert town.owner("select * from chat.bans") == []
 
     def test_banning_again_changes_that_ban_alone(self, town):
-        town.rank("a", BETA, "moderator")
+        town.rank("a", BETA, "owner")
         town.call("a", BAN, "d", "beta's", BETA)
         town.call("mona", BAN, "c", "of c", ALPHA)
         town.call("mona", BAN, "d", "first", ALPHA)

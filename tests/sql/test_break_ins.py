@@ -264,6 +264,16 @@ class TestWaysThatStayShut:
             stranger.execute("select from chat.messages where 1 / (length(body) - 6) = 1")
         assert told == []
 
+    def test_what_a_view_counts_is_told_to_those_who_take_part(self, room):
+        """A stranger who finds a way into chat_private."""
+        database, users, room = room
+        database.owner.execute("grant usage on schema chat_private to authenticated")
+        for user in (None, users["bob"]):
+            count = "select chat_private.expired_unread(%s, %s)"
+            assert refused(database, users["mallory"], count, room, user) == (
+                "conversation_not_found"
+            )
+
     def test_statistics_show_no_values(self, room):
         database, users, room = room
         for number in range(20):

@@ -190,6 +190,8 @@ class TestDirect:
         before = town.owner("select p::text from chat.participants as p order by 1")
         assert town.call("a", DIRECT, "b", ALPHA) == room
         assert town.owner("select p::text from chat.participants as p order by 1") == before
+        assert town.call("b", DIRECT, "a", ALPHA) == room
+        assert {name for known, name in self.who_takes_part(town) if known == room} == {"a", "b"}
 
     def test_not_with_who_is_no_member_any_more(self, town, rooms):
         town.owner(
@@ -269,7 +271,10 @@ class TestMarks:
 
     def test_a_direct_conversation_is_no_matter_for_the_log(self, town, room):
         added = "select count(*) from chat_private.audit_log where action = 'participants_added'"
-        assert town.owner(added) == [(0,)]
+        town.owner("update chat.participants set left_at = now()")
+        assert town.call("a", DIRECT, "b", ALPHA) == room
+        logged = "select count(*) from chat_private.audit_log where conversation_id is not null"
+        assert town.owner(logged) == [(0,)]
         town.call("a", GROUP, [town.ids["b"]], ALPHA)
         assert town.owner(added) == [(1,)]
 

@@ -199,6 +199,10 @@ def test_the_longest_unseen_give_way(users):
     assert {device for device, _ in devices(database, alice)} == {made[0], *made[2:], newest}
     assert len(tokens(database)) == 20
     assert devices(database, bob) == [(others, None)]
+    # Twenty each, whatever others have seen since.
+    with database.acting(bob) as connection:
+        another = register(connection)
+    assert devices(database, bob) == [(others, None), (another, None)]
 
 
 @pytest.mark.parametrize(

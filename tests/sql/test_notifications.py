@@ -354,6 +354,7 @@ class TestWhatCanStillBeSeen:
                 "select (chat.start_group('Other', %s::uuid[])).id", ([bob],)
             )
             send(connection, other[0], "no secret")
+            send(connection, room, "no secret either")
             database.owner.execute("delete from chat.notifications where message_seq is null")
         return group
 

@@ -176,6 +176,20 @@ def test_who_left_has_no_threads_and_gains_none(group):
     assert threads(database, alice) == {1: 1}
 
 
+def test_whose_message_it_is_does_not_follow_from_elsewhere(group):
+    """alice has left when bob answers her; and is back, without it, when charlie does."""
+    database, (alice, bob, charlie), room = group
+    call(database, alice, "set_role", room, bob, "owner")
+    with database.acting(alice) as connection:
+        connection.execute("select chat.leave(%s)", (room,))
+    say(database, bob, room, 1)
+    call(database, bob, "add_participants", room, [alice], None, False)
+    say(database, charlie, room, 1)
+    assert database.owner.execute(
+        "select array_agg(user_id::text order by user_id) from chat.thread_reads"
+    ).fetchone() == (sorted([bob, charlie]),)
+
+
 def test_watermarks_are_one_s_own(group):
     database, (alice, bob, _), room = group
     say(database, bob, room, 1)
