@@ -234,6 +234,8 @@ def _triggers(connection: psycopg.Connection) -> Iterator[Mutant]:
         inner join pg_proc as p on t.tgfoid = p.oid
         inner join pg_namespace as n on p.pronamespace = n.oid
         where not t.tgisinternal and p.pronamespace in {OURS}
+            -- Locks are not mutated.
+            and p.proname not like 'lock\\_%'
         order by 2, 1
     """
     for name, table, function in _rows(connection, query):

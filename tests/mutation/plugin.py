@@ -64,8 +64,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     # Once without a mutant: what is of the session is made then.
     for fixture in ("database", "story", "way"):
         test = next(item for item in session.items if fixture in item.fixturenames)
-        if runner.fails(test.nodeid):
-            pytest.exit(f"{test.nodeid} fails without a mutant", 1)
+        if runner.fails(test.nodeid, within=300):
+            pytest.exit(f"{test.nodeid} fails without a mutant:\n{runner.failure}", 1)
     # A mutant that waits for ever is dead.
     os.environ["PGOPTIONS"] = "-c statement_timeout=15s"
     coverage = _learn(job, runner, session.config) if job.coverage else None

@@ -46,12 +46,12 @@ class Runner:
         self._texts: dict[str, str] = {}
         self._others = self._in_other_folders(items)
 
-    def fails(self, nodeid: str) -> bool:
+    def fails(self, nodeid: str, *, within: float = _TEST_SECONDS) -> bool:
         """Runs a test, with its fixtures anew but for those of the session."""
         item = self.items[nodeid]
         began = time.monotonic()
         item._initrequest()  # type: ignore[attr-defined]  # as pytest-rerunfailures does
-        with _deadline(_TEST_SECONDS):
+        with _deadline(within):
             reports = runtestprotocol(item, log=False, nextitem=self._others[nodeid])
         self.durations[nodeid] = time.monotonic() - began
         self.failure = "\n".join(str(report.longrepr) for report in reports if report.failed)

@@ -271,8 +271,15 @@ def test_a_moderator_of_one_handles_its_reports_alone(two):
     )
     resolve = "select chat.resolve_report(%s, 'dismissed')"
     assert refused(database, users["carol"], resolve, report) == "report_not_found"
-    assert call(database, users["carol"], "select count(*) from chat.reports") == 0
+    seen = "select count(*) from chat.reports"
+    assert call(database, users["carol"], seen) == 0
     assert call(database, users["carol"], "select count(*) from chat.report_evidence") == 0
+    assert call(database, users["bob"], seen) == 1
+    database.owner.execute(
+        "update chat.tenant_members set removed_at = now() where tenant_id = %s and user_id = %s",
+        (ALPHA, users["bob"]),
+    )
+    assert call(database, users["bob"], seen) == 0
 
 
 def test_a_late_joiner_of_one_conversation_reads_no_other(two):
