@@ -90,6 +90,8 @@ class Laboratory:
             and (not self._job.is_sample or checksum(m.name) in self._known)
         ]
         random.Random(self._job.seed).shuffle(found)
+        # What nobody knows a killer of yet is news: first.
+        found.sort(key=lambda mutant: checksum(mutant.name) in self._known)
         judged = {result.name for result in Result.read_all(self._job.results)}
         return [m for m in found[self._job.part :: self._job.parts] if m.name not in judged]
 
