@@ -5103,15 +5103,16 @@ declare
     v_found chat_private.search_hit [];
     v_seen bigint;
     v_seen_before bigint := 0;
-    -- A minute for clocks that were set back.
+    -- Half a minute for clocks that were set back.
     v_top bigint := floor(
         extract(epoch from least(before.created_at, greatest(newest, clock_timestamp())))
-    ) + 60;
+    ) + 30;
     v_until timestamptz := coalesce(before.created_at, 'infinity');
     v_from timestamptz;
     v_bottom bigint;
     v_level integer;
-    v_step integer := 0;
+    -- A minute.
+    v_step integer := 2;
 begin
     loop
         -- The index can leave out others' messages itself, at a price for each conversation: worth
@@ -5184,8 +5185,11 @@ begin
         v_top := (v_bottom << (6 * v_level + 2)) - 1;
         -- Nothing is between: times have microseconds.
         v_until := v_from - interval '1 microsecond';
-        -- After nothing, the next level.
-        v_step := v_step + case v_seen when 0 then 3 - v_step % 3 else 1 end;
+        -- After nothing, a level further. A span of one mark may have been next to nothing itself.
+        v_step := v_step + case
+            when v_seen > 0 or v_step % 3 = 0 then 1
+            else 4 - v_step % 3
+        end;
     end loop;
 end;
 $$;
