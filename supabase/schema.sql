@@ -229,20 +229,6 @@ begin
         perform chat_private.raise_error('too_many_participants');
     end if;
     perform chat_private.check_may_start(v_conversation.tenant_id, v_user_ids);
-    if exists (
-        select
-        from unnest(v_user_ids) as u (id)
-        where not exists (
-            select
-            from chat.tenant_members as m
-            where
-                m.tenant_id = v_conversation.tenant_id
-                and m.user_id = u.id
-                and m.removed_at is null
-        )
-    ) then
-        perform chat_private.raise_error('user_not_found');
-    end if;
 
     insert into chat.participants as p (
         conversation_id, user_id, tenant_id, party, visible_from_seq, last_read_seq,
@@ -1439,17 +1425,6 @@ begin
     end if;
     if cardinality(v_people) > (chat_private.settings_for(v_tenant_id)).max_participants then
         perform chat_private.raise_error('too_many_participants');
-    end if;
-    if exists (
-        select
-        from unnest(v_people) as u (id)
-        where not exists (
-            select
-            from chat.tenant_members as m
-            where m.tenant_id = v_tenant_id and m.user_id = u.id and m.removed_at is null
-        )
-    ) then
-        perform chat_private.raise_error('user_not_found');
     end if;
 
     insert into chat.conversations as c (
@@ -3141,26 +3116,19 @@ begin
         return v_conversation;
     end if;
 
+    -- Each row locks its member, as everywhere in this order.
     insert into chat.participants (conversation_id, user_id, tenant_id, role)
     select
         v_conversation.id,
-        m.user_id,
+        u.id,
         v_tenant_id,
-        case when m.user_id = v_user_id then 'owner' else 'member' end::chat.participant_role
-    from chat.tenant_members as m
-    where
-        m.tenant_id = v_tenant_id
-        and m.user_id = any (v_user_id || v_others)
-        and m.removed_at is null
-    -- Each row locks its member, as everywhere in this order.
-    order by m.user_id;
+        case when u.id = v_user_id then 'owner' else 'member' end::chat.participant_role
+    from unnest(v_user_id || v_others) as u (id)
+    order by u.id;
 
     select c.* into strict v_conversation
     from chat.conversations as c
     where c.id = v_conversation.id;
-    if v_conversation.participant_count <> 1 + cardinality(v_others) then
-        perform chat_private.raise_error('user_not_found');
-    end if;
     return v_conversation;
 end;
 $$;
@@ -4765,7 +4733,7 @@ begin
         end if;
     end loop;
     -- Fewer than asked for: of somebody else, elsewhere, or nowhere; or one was named twice.
-    if v_found < cardinality(check_uploads.paths) or v_found = 0 then
+    if v_found < cardinality(check_uploads.paths) then
         perform chat_private.raise_error('attachment_not_found');
     end if;
 end;
