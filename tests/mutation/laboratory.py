@@ -6,8 +6,9 @@ import random
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -40,7 +41,9 @@ class Places:
 class Laboratory:
     """One stack, on which one mutant lives at a time."""
 
-    def __init__(self, places: Places, runner: Runner, job: Job, coverage: Coverage | None) -> None:
+    def __init__(
+        self, places: Places, runner: Runner, job: Job, learn: Callable[[], Coverage | None]
+    ) -> None:
         self._stack = places.stack
         self._template = places.template
         self._world_url = places.world_url
@@ -49,7 +52,7 @@ class Laboratory:
         self._known = read_killers()
         self._killers: dict[str, Counter[str]] = defaultdict(Counter)
         self._kills: Counter[str] = Counter()
-        self._coverage = coverage
+        self._learn_coverage = learn
 
     def __enter__(self) -> Self:
         self._admin = psycopg.connect(
@@ -90,6 +93,8 @@ class Laboratory:
             and (not self._job.is_sample or checksum(m.name) in self._known)
         ]
         random.Random(self._job.seed).shuffle(found)
+        # What nobody knows a killer of yet is news: first.
+        found.sort(key=lambda mutant: checksum(mutant.name) in self._known)
         judged = {result.name for result in Result.read_all(self._job.results)}
         return [m for m in found[self._job.part :: self._job.parts] if m.name not in judged]
 
@@ -99,6 +104,12 @@ class Laboratory:
         killer = self._known_killer(mutant) or self._killer(mutant)
         self._learn(mutant, killer)
         return Result(mutant.name, mutant.subject, killer, round(time.monotonic() - began, 2))
+
+    @cached_property
+    def _coverage(self) -> Coverage | None:
+        """Learnt when it is first needed: most mutants are killed by what killed them before."""
+        self._copy_template()
+        return self._learn_coverage()
 
     def _learn(self, mutant: Mutant, killer: str | None) -> None:
         """What killed one mutant of an object may kill another."""

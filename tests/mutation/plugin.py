@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
             pytest.exit(f"{test.nodeid} fails without a mutant:\n{runner.failure}", 1)
     # A mutant that waits for ever is dead.
     os.environ["PGOPTIONS"] = "-c statement_timeout=15s"
-    coverage = _learn(job, runner, session.config) if job.coverage else None
     places = Places(
         _fixtures["stack"], _fixtures["database_template"], _fixtures["world"].database.url
     )
     ends = time.monotonic() + job.seconds
-    with Laboratory(places, runner, job, coverage) as laboratory:
+    learn = partial(_learn, job, runner, session.config)
+    with Laboratory(places, runner, job, learn) as laboratory:
         job.names.write_text("\n".join(laboratory.names))
         for mutant in laboratory.chosen():
             if time.monotonic() > ends:
@@ -82,8 +83,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     return True
 
 
-def _learn(job: Job, runner: Runner, config: pytest.Config) -> Coverage:
-    assert job.coverage
+def _learn(job: Job, runner: Runner, config: pytest.Config) -> Coverage | None:
+    if job.coverage is None:
+        return None
     coverage = Coverage(job.coverage, runner)
     failed = coverage.learn(config, _fixtures["stack"])
     if failed:

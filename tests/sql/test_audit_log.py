@@ -32,12 +32,16 @@ ACTS = [
     ("a", "select chat.start_direct(%(d)s, tenant_id => %(alpha)s)", "", None),
 ]  # fmt: skip
 INSTALLATION = "00000000-0000-0000-0000-000000000000"
+JOIN = (
+    f"insert into chat.tenant_members (tenant_id, user_id) select '{ALPHA}', id from chat.profiles"
+)
 OF_THE_OWNER = [
     (ALPHA, "settings_changed", "update chat.settings set fan_out_limit = 7"),
     (ALPHA, "tenant_changed", "update chat.tenants set name = 'Other'"),
     (ALPHA, "tenant_role_changed", "update chat.tenant_members set role = 'admin'"),
     (ALPHA, "tenant_member_changed", "update chat.tenant_members set tier = 'privileged'"),
     (ALPHA, "tenant_members_deleted", "delete from chat.tenant_members where role = 'admin'"),
+    (ALPHA, "tenant_members_added", JOIN),
     (INSTALLATION, "tier_changed", "update chat.tiers set retention = '1 day'"),
 ]
 

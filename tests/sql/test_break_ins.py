@@ -182,10 +182,13 @@ def test_who_left_a_subject_does_not_open_it_again(room):
     opened = "select chat.open_subject('order', '1', %s)"
     both = json.dumps([{"user_id": users[name]} for name in ("alice", "bob")])
     call(database, users["alice"], opened, both)
-    database.owner.execute(
-        "update chat.participants set left_at = '2020-01-01' where user_id = %s", (users["bob"],)
-    )
+    leave = "update chat.participants set left_at = '2020-01-01' where user_id = %s"
+    database.owner.execute(leave, (users["bob"],))
     assert refused(database, users["bob"], opened, both) == "conversation_not_found"
+    # Nor does anybody when nobody is left in it.
+    database.owner.execute(leave, (users["alice"],))
+    for name in ("alice", "bob", "mallory"):
+        assert refused(database, users[name], opened, both) == "conversation_not_found"
 
 
 def test_who_may_open_no_subject_does_not_learn_which_there_are(room):

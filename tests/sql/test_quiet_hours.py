@@ -285,3 +285,17 @@ def test_what_the_system_says_goes_to_nobody(group):
         (room,),
     )
     assert pushes(database, room) == {}
+
+
+def test_who_comes_back_without_history_is_told_of_nothing_before(group):
+    database, (alice, bob, _), room = group
+    with database.acting(bob) as connection:
+        send(connection, room)
+    with database.acting(alice) as connection:
+        connection.execute("select chat.react(%s, 1, '👍')", (room,))
+        connection.execute("select chat.remove_participant(%s, %s)", (room, bob))
+        connection.execute(
+            "select chat.add_participants(%s, %s::uuid[], see_history => false)", (room, [bob])
+        )
+    told = [reason for token, reason, *_ in notification_pushes(database) if "bob" in token]
+    assert told == ["added_to_conversation"]
