@@ -61,6 +61,11 @@ def test_data_outlives_a_stop_and_seeds_run_once(project):
     where = ports()
     first = start_stack(project, *where)
     try:
+        # The command line wins over config.toml.
+        assert (
+            first.api_url.rpartition(":")[2],
+            psycopg.conninfo.conninfo_to_dict(first.db_url)["port"],
+        ) == (where[1], where[3])
         assert notes(first) == ["seeded"]
         assert add_note(first, "kept") == 201
     finally:
