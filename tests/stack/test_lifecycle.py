@@ -222,3 +222,15 @@ def test_ports_are_on_loopback_only(stack):
             # Somebody may bind it on all other addresses, so the stack has not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.2", port))
+
+
+def test_a_configuration_with_the_old_name_of_the_mail_catcher(project):
+    config = project / "supabase" / "config.toml"
+    config.write_text(config.read_text() + '[db.seed]\nsql_paths = ["../more/*.sql"]\n[inbucket]\n')
+    (project / "more").mkdir()
+    (project / "supabase" / "seed.sql").rename(project / "more" / "seed.sql")
+    running = start_stack(project, "--ephemeral")
+    try:
+        assert notes(running) == ["seeded"]
+    finally:
+        running.stop()
