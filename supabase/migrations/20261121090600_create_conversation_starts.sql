@@ -212,7 +212,7 @@ begin
         start_group.title,
         v_user_id
     )
-    on conflict on constraint conversations_pkey do nothing
+    on conflict do nothing
     returning c.* into v_conversation;
     if not found then
         select c.* into v_conversation
