@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import BinaryIO
 
 
 async def async_sleep(seconds: float) -> None:
     """Waits."""
     await asyncio.sleep(seconds)
+
+
+async def async_read(source: BinaryIO, size: int) -> bytes:
+    """Reads from a file."""
+    return await asyncio.to_thread(source.read, size)
+
+
+async def async_write(target: BinaryIO, content: bytes) -> None:
+    """Writes to a file."""
+    await asyncio.to_thread(target.write, content)
 
 
 class AsyncSingleFlight:

@@ -13,9 +13,18 @@ from parley._config import DEFAULT_RETRY_SECONDS, DEFAULT_TIMEOUT_SECONDS, Confi
 from parley._errors import InvalidRequestError
 
 from .auth import AsyncAuth
+from .contacts import AsyncContacts
 from .conversations import AsyncConversations
+from .devices import AsyncDevices
+from .inbox import AsyncInbox
+from .me import AsyncMe
+from .moderation import AsyncModeration
+from .notifications import AsyncNotifications
 from .rest import AsyncHttp, AsyncRest
+from .search import AsyncSearch
+from .storage import AsyncStorage
 from .tables import AsyncTables
+from .tenants import AsyncTenants
 
 if TYPE_CHECKING:
     from postgrest import AsyncRequestBuilder, AsyncRPCFilterRequestBuilder
@@ -31,6 +40,7 @@ class Services:
         self.http = AsyncHttp(config, http_client)
         self.auth = AsyncAuth(config, self.http)
         self.rest = AsyncRest(config, self.http, self.auth.token, self.auth.renew)
+        self.storage = AsyncStorage(config, self.http, self.auth.token)
         self._socket: LiveSocket | None = None
         self._is_closed = False
 
@@ -85,6 +95,14 @@ class AsyncParley:
         self._services = Services(config, http_client)
         self._tables = AsyncTables(config, self._services.rest)
         self._conversations = AsyncConversations(self._services)
+        self._inbox = AsyncInbox(self._services)
+        self._me = AsyncMe(self._services)
+        self._contacts = AsyncContacts(self._services)
+        self._notifications = AsyncNotifications(self._services)
+        self._search = AsyncSearch(self._services)
+        self._devices = AsyncDevices(self._services)
+        self._tenants = AsyncTenants(self._services)
+        self._moderation = AsyncModeration(self._services)
 
     @property
     def auth(self) -> AsyncAuth:
@@ -93,8 +111,48 @@ class AsyncParley:
 
     @property
     def conversations(self) -> AsyncConversations:
-        """The user's conversations."""
+        """Starting and finding conversations."""
         return self._conversations
+
+    @property
+    def inbox(self) -> AsyncInbox:
+        """All of the user's conversations: the list, what is unread, live events."""
+        return self._inbox
+
+    @property
+    def me(self) -> AsyncMe:
+        """The user's own profile."""
+        return self._me
+
+    @property
+    def contacts(self) -> AsyncContacts:
+        """Contacts, requests and blocks."""
+        return self._contacts
+
+    @property
+    def notifications(self) -> AsyncNotifications:
+        """What the user is told, and wants to be told."""
+        return self._notifications
+
+    @property
+    def search(self) -> AsyncSearch:
+        """Finding messages and people."""
+        return self._search
+
+    @property
+    def devices(self) -> AsyncDevices:
+        """Where the user is signed in."""
+        return self._devices
+
+    @property
+    def tenants(self) -> AsyncTenants:
+        """Organisations, their members and settings."""
+        return self._tenants
+
+    @property
+    def moderation(self) -> AsyncModeration:
+        """Reports, bans and the audit log."""
+        return self._moderation
 
     def table(self, name: str) -> AsyncRequestBuilder:
         """A table or view of schema ``chat``, for what the SDK has no method for.
