@@ -284,6 +284,9 @@ async def test_contacts_and_blocks(people: People) -> None:
 
 async def test_me_and_people(people: People) -> None:
     alice, bob = await people("alice"), await people("bob")
+    with pytest.raises(NotFoundError):
+        await bob.parley.search.profile(alice.username)
+    await bob.parley.conversations.start_direct(alice.username)
     assert (await alice.parley.me.profile()).username == alice.username
     changed = await alice.parley.me.update(display_name="Alice A. (100%)")
     assert changed.display_name == "Alice A. (100%)"
@@ -355,8 +358,16 @@ async def test_notifications_and_devices(room: Room) -> None:
         await devices.revoke(uuid.uuid4())
 
 
-async def test_subjects(people: People) -> None:
+async def make_admin(stack: Stack, user_id: uuid.UUID) -> None:
+    async with await psycopg.AsyncConnection.connect(stack.db_url, autocommit=True) as db:
+        await db.execute(
+            "update chat.tenant_members set role = 'admin' where user_id = %s", (user_id,)
+        )
+
+
+async def test_subjects(stack: Stack, people: People) -> None:
     alice, bob = await people("alice"), await people("bob")
+    await make_admin(stack, alice.id)
     number = uuid.uuid4().hex
     room = await alice.parley.conversations.open_subject(
         "order", id=number, participants={bob.id: "agent"}, title="Your order"
@@ -376,10 +387,7 @@ async def test_moderation(stack: Stack, people: People) -> None:
     report = await as_member.report(message, reason="spam")
     with pytest.raises(PermissionDeniedError):
         await member.parley.moderation.ban(spammer.id)
-    async with await psycopg.AsyncConnection.connect(stack.db_url, autocommit=True) as db:
-        await db.execute(
-            "update chat.tenant_members set role = 'admin' where user_id = %s", (moderator.id,)
-        )
+    await make_admin(stack, moderator.id)
     moderation = moderator.parley.moderation
     assert report.id in [r.id async for r in await moderation.reports()]
     evidence = await moderation.evidence(report)
@@ -389,7 +397,7 @@ async def test_moderation(stack: Stack, people: People) -> None:
     assert closed.state == "resolved"
     ban = await moderation.ban(spammer.id, reason="spam")
     assert ban.id in [b.id for b in (await moderation.bans()).items]
-    with pytest.raises(PermissionDeniedError):
+    with pytest.raises(NotFoundError):
         await room.send("but")
     assert (await moderation.unban(spammer.id)).lifted_at is not None
     log = await moderation.audit_log(limit=2)

@@ -21,7 +21,7 @@ from .messages import message_arguments
 from .page import AsyncPage
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 _NEWEST_FIRST: Final = _wire.Keyset(("message_seq", "position"), (int, int))
 

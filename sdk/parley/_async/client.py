@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 from pydantic import JsonValue
 
-from parley._config import DEFAULT_RETRY_SECONDS, DEFAULT_TIMEOUT_SECONDS, Config, load_config
-from parley._errors import InvalidRequestError
+from parley._config import DEFAULT_RETRY_SECONDS, DEFAULT_TIMEOUT_SECONDS, load_config
 
 from .auth import AsyncAuth
 from .contacts import AsyncContacts
@@ -20,47 +19,13 @@ from .inbox import AsyncInbox
 from .me import AsyncMe
 from .moderation import AsyncModeration
 from .notifications import AsyncNotifications
-from .rest import AsyncHttp, AsyncRest
 from .search import AsyncSearch
-from .storage import AsyncStorage
+from .services import Services
 from .tables import AsyncTables
 from .tenants import AsyncTenants
 
 if TYPE_CHECKING:
     from postgrest import AsyncRequestBuilder, AsyncRPCFilterRequestBuilder
-
-    from parley._live.socket import LiveSocket
-
-
-class Services:
-    """What the parts of one client share."""
-
-    def __init__(self, config: Config, http_client: httpx.AsyncClient | None) -> None:
-        self.config = config
-        self.http = AsyncHttp(config, http_client)
-        self.auth = AsyncAuth(config, self.http)
-        self.rest = AsyncRest(config, self.http, self.auth.token, self.auth.renew)
-        self.storage = AsyncStorage(config, self.http, self.auth.token)
-        self._socket: LiveSocket | None = None
-        self._is_closed = False
-
-    def socket(self) -> LiveSocket:
-        """The connection to Realtime, made on first use. Raises InvalidRequestError if closed."""
-        if self._is_closed:
-            raise InvalidRequestError("This client is closed.", hint="Make a new one.")
-        if self._socket is None:
-            from parley._live.socket import LiveSocket
-
-            self._socket = LiveSocket(self.config, self.auth)
-        return self._socket
-
-    async def aclose(self) -> None:
-        """Ends streams and closes connections."""
-        self._is_closed = True
-        if self._socket is not None:
-            await self._socket.aclose()
-        await self.auth.aclose()
-        await self.http.aclose()
 
 
 class AsyncParley:

@@ -12,7 +12,7 @@ from parley._models import Block, Contact, Report
 from .conversations import named, optional_id
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 
 class AsyncContacts:

@@ -19,10 +19,12 @@ from .settings import AsyncSettings
 from .threads import AsyncThreads
 
 if TYPE_CHECKING:
+    from .services import Services
+
+# Not in the synchronous client: it listens.
+if TYPE_CHECKING:
     from parley._live.stream import EventStream
     from parley._live.typing import Typing
-
-    from .client import Services
 
 
 class AsyncConversation(AsyncMarks):

@@ -15,7 +15,7 @@ from .conversation import AsyncConversation
 from .messages import checked_ids
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 
 class AsyncConversations:

@@ -11,7 +11,7 @@ from parley._ids import checked_id
 from parley._models import Device
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 
 class AsyncDevices:

@@ -11,7 +11,7 @@ from parley._errors import InvalidRequestError
 from parley._models import Message, Model
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 ModelT = TypeVar("ModelT", bound=Model)
 

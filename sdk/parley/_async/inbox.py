@@ -20,9 +20,11 @@ from parley._models import (
 from .page import AsyncPage
 
 if TYPE_CHECKING:
-    from parley._live.inbox import InboxStream
+    from .services import Services
 
-    from .client import Services
+# Not in the synchronous client: it listens.
+if TYPE_CHECKING:
+    from parley._live.inbox import InboxStream
 
 _BY_ACTIVITY: Final = _wire.Keyset(("last_activity_at", "conversation_id"), (datetime, UUID))
 

@@ -9,7 +9,7 @@ from parley import _wire
 from parley._models import Profile, TenantMember
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 Ids = tuple[UUID, ...]
 

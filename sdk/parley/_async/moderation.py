@@ -14,7 +14,7 @@ from .conversations import optional_id
 from .page import AsyncPage
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 _NEWEST_FIRST: Final = _wire.Keyset(("created_at", "id"), (datetime, UUID))
 

@@ -12,7 +12,7 @@ from parley._models import Notification, NotificationPreferences
 from .page import AsyncPage
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 _NEWEST_FIRST: Final = _wire.Keyset(("id",), (int,))
 

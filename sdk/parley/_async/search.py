@@ -15,7 +15,7 @@ from .conversations import named, optional_id
 from .page import AsyncPage
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 _LONGEST_PAGE = 100
 
@@ -64,7 +64,9 @@ class AsyncSearch:
         return await self._page(arguments, cursor)
 
     async def people(self, text: str, *, limit: int = 20) -> tuple[Profile, ...]:
-        """People of the caller's tenants whose username or display name begins with a text.
+        """People one knows whose username or display name begins with a text.
+
+        One knows one's contacts, and who is in one's conversations.
 
         limit: Up to 500.
         """
@@ -81,7 +83,11 @@ class AsyncSearch:
         return await self._services.rest.rows(Profile, request)
 
     async def profile(self, user: UUID | str) -> Profile:
-        """Somebody by username (whatever the case) or id. Raises NotFoundError."""
+        """Somebody one knows, by username (whatever the case) or id. As ``people``.
+
+        Raises NotFoundError (``user_not_found``). Others can be written to by their exact
+        username: ``conversations.start_direct``.
+        """
         ((column, value),) = named(user).items()
         if column == "user_id":
             key = ("id", f"eq.{value}")

@@ -15,7 +15,7 @@ from parley._models import Tenant, TenantMember, TenantSettings, Tier
 from .page import AsyncPage
 
 if TYPE_CHECKING:
-    from .client import Services
+    from .services import Services
 
 _BY_JOINING: Final = _wire.Keyset(("joined_at", "user_id"), (datetime, UUID), is_descending=False)
 

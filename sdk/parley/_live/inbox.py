@@ -33,7 +33,7 @@ from .snapshot import snapshot_of
 from .topic import EVERYTHING
 
 if TYPE_CHECKING:
-    from parley._async.client import Services
+    from parley._async.services import Services
 
     from .socket import LiveSocket
 

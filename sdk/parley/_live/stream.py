@@ -21,7 +21,7 @@ from .sequence import HELD_LIMIT, RevSequence
 from .snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
-    from parley._async.client import Services
+    from parley._async.services import Services
 
     from .socket import LiveSocket
 

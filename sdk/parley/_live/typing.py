@@ -15,7 +15,7 @@ from parley._errors import ParleyError
 from parley._models import ConversationInfo
 
 if TYPE_CHECKING:
-    from parley._async.client import Services
+    from parley._async.services import Services
 
     from .socket import LiveSocket
 
