@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._async.me import AsyncMe
     from ._async.moderation import AsyncModeration
     from ._async.notifications import AsyncNotifications
+    from ._async.outbox import AsyncOutbox
     from ._async.page import AsyncPage
     from ._async.participants import AsyncParticipants
     from ._async.polls import AsyncPolls
@@ -132,6 +133,7 @@ if TYPE_CHECKING:
         UserReaction,
         Vote,
     )
+    from ._outbox import Waiting
     from ._sync.attachments import Attachments
     from ._sync.auth import Auth
     from ._sync.client import Parley
@@ -144,6 +146,7 @@ if TYPE_CHECKING:
     from ._sync.me import Me
     from ._sync.moderation import Moderation
     from ._sync.notifications import Notifications
+    from ._sync.outbox import Outbox
     from ._sync.page import Page
     from ._sync.participants import Participants
     from ._sync.polls import Polls
@@ -166,6 +169,7 @@ __all__ = [
     "AsyncMe",
     "AsyncModeration",
     "AsyncNotifications",
+    "AsyncOutbox",
     "AsyncPage",
     "AsyncParley",
     "AsyncParticipants",
@@ -232,6 +236,7 @@ __all__ = [
     "NotificationPreferences",
     "Notifications",
     "NotificationsRead",
+    "Outbox",
     "Page",
     "Parley",
     "ParleyError",
@@ -285,6 +290,7 @@ __all__ = [
     "UserReaction",
     "UserUnblocked",
     "Vote",
+    "Waiting",
     "__version__",
     "new_id",
 ]
@@ -303,6 +309,7 @@ _MODULES = {
     "_async.me": ("AsyncMe",),
     "_async.moderation": ("AsyncModeration",),
     "_async.notifications": ("AsyncNotifications",),
+    "_async.outbox": ("AsyncOutbox",),
     "_async.page": ("AsyncPage",),
     "_async.participants": ("AsyncParticipants",),
     "_async.polls": ("AsyncPolls",),
@@ -422,6 +429,8 @@ _MODULES = {
     "_sync.me": ("Me",),
     "_sync.moderation": ("Moderation",),
     "_sync.notifications": ("Notifications",),
+    "_outbox": ("Waiting",),
+    "_sync.outbox": ("Outbox",),
     "_sync.page": ("Page",),
     "_sync.participants": ("Participants",),
     "_sync.polls": ("Polls",),

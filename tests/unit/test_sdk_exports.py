@@ -53,7 +53,7 @@ def public(kind: type) -> set[str]:
     """Names, in the words of the asynchronous world."""
     names = {name for name in dir(kind) if not name.startswith("_")}
     # A conversation is closed for everybody, a client for itself.
-    if kind in (parley.Parley, parley.Auth):
+    if kind in (parley.Parley, parley.Auth, parley.Outbox):
         names = {"aclose" if name == "close" else name for name in names}
     return names
 
@@ -72,7 +72,7 @@ def test_every_module_is_private() -> None:
         for name, value in vars(parley).items()
         if isinstance(value, types.ModuleType) and not name.startswith("_")
     ]
-    assert public == []
+    assert set(public) <= {"testing"}
 
 
 def test_importing_leaves_out_what_is_slow_to_import() -> None:

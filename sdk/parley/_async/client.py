@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +20,7 @@ from .inbox import AsyncInbox
 from .me import AsyncMe
 from .moderation import AsyncModeration
 from .notifications import AsyncNotifications
+from .outbox import AsyncOutbox
 from .search import AsyncSearch
 from .services import Services
 from .tables import AsyncTables
@@ -118,6 +120,13 @@ class AsyncParley:
     def moderation(self) -> AsyncModeration:
         """Reports, bans and the audit log."""
         return self._moderation
+
+    def outbox(self, path: Path | str) -> AsyncOutbox:
+        """Messages in an SQLite file that are sent even if this program ends first.
+
+        Close it when you are done. Raises ConfigurationError when it cannot be opened.
+        """
+        return AsyncOutbox(self._services, path)
 
     def table(self, name: str) -> AsyncRequestBuilder:
         """A table or view of schema ``chat``, for what the SDK has no method for.

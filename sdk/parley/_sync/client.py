@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +21,7 @@ from .inbox import Inbox
 from .me import Me
 from .moderation import Moderation
 from .notifications import Notifications
+from .outbox import Outbox
 from .search import Search
 from .services import Services
 from .tables import Tables
@@ -119,6 +121,13 @@ class Parley:
     def moderation(self) -> Moderation:
         """Reports, bans and the audit log."""
         return self._moderation
+
+    def outbox(self, path: Path | str) -> Outbox:
+        """Messages in an SQLite file that are sent even if this program ends first.
+
+        Close it when you are done. Raises ConfigurationError when it cannot be opened.
+        """
+        return Outbox(self._services, path)
 
     def table(self, name: str) -> SyncRequestBuilder:
         """A table or view of schema ``chat``, for what the SDK has no method for.

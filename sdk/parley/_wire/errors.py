@@ -15,7 +15,7 @@ from parley._errors import (
 )
 
 _CONSTRAINT = re.compile(r'constraint "([^"]+)"')
-_CODE = re.compile(r"[a-z]+(_[a-z]+)+")
+_CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 
 
 def error_of_response(status: int, content: bytes) -> ParleyError:
