@@ -129,14 +129,15 @@ class OutboxFile:
 
 
 def _waiting(row: tuple[object, ...]) -> Waiting:
-    number, id, user_id, conversation_id, arguments, queued_at, code, error = map(str, row)
+    number, message_id, user_id, conversation_id, arguments, queued_at = map(str, row[:6])
+    code, error = row[6:]
     return Waiting(
         number=int(number),
-        id=UUID(id),
+        id=UUID(message_id),
         user_id=UUID(user_id),
         conversation_id=UUID(conversation_id),
         arguments=json.loads(arguments),
         queued_at=datetime.fromisoformat(queued_at),
-        error_code=None if row[6] is None else code,
-        error=None if row[7] is None else error,
+        error_code=None if code is None else str(code),
+        error=None if error is None else str(error),
     )

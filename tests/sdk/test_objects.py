@@ -63,6 +63,17 @@ async def test_replies_threads_edits_and_deletions(room: Room) -> None:
     assert gone.deleted_at is not None
 
 
+async def test_history_from_the_beginning(room: Room) -> None:
+    for number in range(1, 6):
+        await room.as_alice.send(f"message {number}")
+    page = await room.as_bob.history(after=0, limit=2)
+    assert [message.seq for message in page.items] == [1, 2]
+    assert [message.seq async for message in page] == [1, 2, 3, 4, 5]
+    assert [message.seq async for message in await room.as_bob.history(after=4)] == [5]
+    with pytest.raises(InvalidRequestError):
+        await room.as_bob.history(after=1, before=4)
+
+
 async def test_marks_on_messages(room: Room) -> None:
     message = await room.as_alice.send("look")
     (reaction,) = await room.as_bob.react(message, "👍")

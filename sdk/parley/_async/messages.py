@@ -18,7 +18,8 @@ from .page import AsyncPage
 
 # Everything of a message that is shown with it.
 SELECT: Final = "*,reaction_summary,poll_results,attachments(*)"
-NEWEST_FIRST: Final = _wire.Keyset(("seq",), (int,))
+_NEWEST_FIRST: Final = _wire.Keyset(("seq",), (int,))
+_OLDEST_FIRST: Final = _wire.Keyset(("seq",), (int,), is_descending=False)
 
 
 class AsyncMessages(AsyncHere):
@@ -77,16 +78,32 @@ class AsyncMessages(AsyncHere):
         )
 
     async def history(
-        self, *, limit: int = 50, before: Message | int | str | None = None
+        self,
+        *,
+        limit: int = 50,
+        before: Message | int | str | None = None,
+        after: Message | int | str | None = None,
     ) -> AsyncPage[Message]:
         """Messages, newest first, those in threads too, with reactions, polls and attachments.
 
         limit: How many a page holds, up to 500.
         before: Only those before this message, ``seq``, or page's ``next_cursor``.
+        after: Only those after it, and oldest first; 0: from the beginning.
 
         Somebody who no longer takes part gets an empty page.
         """
-        return await self._page(limit, before)
+        if after is None:
+            return await self._page(limit, before)
+        if before is not None:
+            raise InvalidRequestError("Both `before` and `after` are given.", hint="Give one.")
+        return await self._services.rest.page(
+            Message,
+            _OLDEST_FIRST,
+            self._is_here(),
+            limit=limit,
+            cursor=_cursor(after, "after", first=0),
+            select=SELECT,
+        )
 
     async def thread(
         self, root: Message | int, *, limit: int = 50, before: Message | int | str | None = None
@@ -174,11 +191,11 @@ class AsyncMessages(AsyncHere):
     ) -> AsyncPage[Message]:
         return await self._services.rest.page(
             Message,
-            NEWEST_FIRST,
+            _NEWEST_FIRST,
             self._is_here(),
             *filters,
             limit=limit,
-            cursor=_cursor(before),
+            cursor=_cursor(before, "before", first=1),
             select=SELECT,
         )
 
@@ -225,12 +242,12 @@ def checked_ids(ids: Iterable[UUID | str], name: str) -> list[UUID]:
     return [checked_id(each, name) for each in ids]
 
 
-def _cursor(before: Message | int | str | None) -> str | None:
-    if before is None:
+def _cursor(place: Message | int | str | None, name: str, *, first: int) -> str | None:
+    if place is None:
         return None
-    text = str(before.seq if isinstance(before, Message) else before)
-    if not text.isdecimal() or int(text) < 1:
+    text = str(place.seq if isinstance(place, Message) else place)
+    if not text.isdecimal() or int(text) < first:
         raise InvalidRequestError(
-            "`before` is neither a seq nor a cursor.", hint="Give a page's next_cursor as it is."
+            f"`{name}` is neither a seq nor a cursor.", hint="Give a page's next_cursor as it is."
         )
     return text

@@ -64,6 +64,17 @@ def test_replies_threads_edits_and_deletions(room: Room) -> None:
     assert gone.deleted_at is not None
 
 
+def test_history_from_the_beginning(room: Room) -> None:
+    for number in range(1, 6):
+        room.as_alice.send(f"message {number}")
+    page = room.as_bob.history(after=0, limit=2)
+    assert [message.seq for message in page.items] == [1, 2]
+    assert [message.seq for message in page] == [1, 2, 3, 4, 5]
+    assert [message.seq for message in room.as_bob.history(after=4)] == [5]
+    with pytest.raises(InvalidRequestError):
+        room.as_bob.history(after=1, before=4)
+
+
 def test_marks_on_messages(room: Room) -> None:
     message = room.as_alice.send("look")
     (reaction,) = room.as_bob.react(message, "👍")
