@@ -19,6 +19,7 @@ from parley import (
     ReceiptMoved,
 )
 from parley._live.sequence import RevSequence
+from parley._live.snapshot import Snapshot
 from support.pretend_conversation import PretendConversation
 
 
@@ -46,7 +47,7 @@ def repair(sequence: RevSequence, room: PretendConversation, **more: int) -> Non
     """As the stream does: page after page."""
     while True:
         snapshot = room.sync(sequence.cursor, known_seq=sequence.seq, **more)
-        sequence.apply(snapshot)
+        sequence.apply(snapshot, since=sequence.rev)
         if not snapshot.has_more:
             return
 
@@ -141,7 +142,7 @@ def test_more_than_a_page_is_read_in_several() -> None:
     room, sequence = begun()
     for _ in range(5):
         room.send()
-    sequence.apply(room.sync(sequence.cursor, page_size=2))
+    sequence.apply(room.sync(sequence.cursor, page_size=2), since=sequence.rev)
     assert seqs(drain(sequence)) == [3, 4]
     assert sequence.has_hole
     repair(sequence, room, page_size=2)
@@ -201,7 +202,7 @@ def test_a_database_restored_from_an_older_copy_begins_again() -> None:
     older = PretendConversation()
     room.send()
     sequence = RevSequence(room.sync(None))
-    sequence.mark(older.sync(None))
+    sequence.mark(older.sync(None), since=sequence.rev)
     assert [type(event) for event in drain(sequence)] == [HistoryChanged]
     older.send()
     hear(sequence, older, older.rev)
@@ -268,6 +269,7 @@ def test_whatever_is_lost_doubled_or_reordered_the_same_comes_out(data: st.DataO
     copy, start = Copy(room), room.rev
     perfect = RevSequence(room.sync(None))
     events: list[ConversationEvent] = []
+    reading: tuple[bool, Snapshot, int] | None = None
     page_size = data.draw(st.integers(1, 5), label="page")
     for step in data.draw(st.lists(STEPS, min_size=1, max_size=30)):
         step(room)
@@ -276,12 +278,18 @@ def test_whatever_is_lost_doubled_or_reordered_the_same_comes_out(data: st.DataO
             hear(sequence, room, rev)
         if data.draw(st.booleans()):
             events += drain(sequence)
-        match data.draw(st.integers(0, 5)):
-            case 0:
-                snapshot = room.sync(sequence.cursor, page_size=page_size)
-                sequence.apply(snapshot, only_overtaken=data.draw(st.booleans()))
-            case 1:
-                sequence.mark(room.sync(None))
+        # Snapshots are taken, and arrive while more is heard.
+        if reading is None and data.draw(st.integers(0, 2)) == 0:
+            is_mark = data.draw(st.booleans())
+            found = room.sync(None if is_mark else sequence.cursor, page_size=page_size)
+            reading = (is_mark, found, sequence.rev)
+        elif reading is not None and data.draw(st.booleans()):
+            is_mark, found, since = reading
+            reading = None
+            if is_mark:
+                sequence.mark(found, since=since)
+            else:
+                sequence.apply(found, since=since, only_overtaken=data.draw(st.booleans()))
     repair(sequence, room, page_size=page_size)
     events += drain(sequence)
 

@@ -261,15 +261,16 @@ class InboxStream:
             request = _wire.call("sync", {"cursor": cursor})
             # The stream tries again itself, and listens meanwhile.
             budget = 0 if self._is_started else None
+            since = {key: sequence.rev for key, sequence in self._sequences.items()}
             content = await self._services.rest.send(request, retry_seconds=budget)
             changes = _wire.parse_model(Changes, content)
-            await self._apply(changes)
+            await self._apply(changes, since)
             self._cursor = cursor = changes.cursor
             self._read_at, self._hole_at = time.monotonic(), None
             if not changes.has_more:
                 return
 
-    async def _apply(self, changes: Changes) -> None:
+    async def _apply(self, changes: Changes, since: dict[UUID, int]) -> None:
         for conversation_id in changes.left:
             if self._sequences.pop(conversation_id, None) is not None:
                 self._out.append(ConversationRemoved(conversation_id=conversation_id))
@@ -292,7 +293,7 @@ class InboxStream:
                 rest = self._services.rest
                 messages = await read_messages(rest, conversation_id, sequence.seq)
                 snapshot = replace(snapshot, messages=messages)
-            sequence.apply(snapshot)
+            sequence.apply(snapshot, since=since.get(conversation_id, 0))
             self._ready[conversation_id] = None
 
 

@@ -41,7 +41,8 @@ class Repair:
         self._is_marking = False
         self._found: Snapshot | None = None
         self._found_at = 0.0
-        self._heard = 0
+        self._since = 0
+        self._marked_at = 0
         self._hole_at: float | None = None
         self._read_at = time.monotonic()
         self._not_before = 0.0
@@ -67,7 +68,7 @@ class Repair:
             reading, self._reading = self._reading, None
             snapshot = self._result(reading, now)
             if snapshot is not None and self._is_marking:
-                sequence.mark(snapshot)
+                sequence.mark(snapshot, since=self._since)
             elif snapshot is not None:
                 sequence.note(snapshot.rev)
                 self._found, self._found_at = snapshot, now
@@ -78,7 +79,7 @@ class Repair:
             wait = self._found_at + self._patience_seconds(sequence) - now
             if sequence.has_hole and wait > 0 and not is_long:
                 return snapshot, wait
-            sequence.apply(self._found, only_overtaken=is_overtaken)
+            sequence.apply(self._found, since=self._since, only_overtaken=is_overtaken)
             self._found = None
             self._has_missed = self._has_missed and not is_live
             wake.set()
@@ -89,6 +90,7 @@ class Repair:
             self.is_asked = False
             self._read_at = now
             self._is_marking = not (sequence.has_hole or self._has_missed)
+            self._since = sequence.rev
             cursor = None if self._is_marking else sequence.cursor
             self._reading = asyncio.ensure_future(self._read(cursor))
             self._reading.add_done_callback(lambda _: wake.set())
@@ -103,9 +105,9 @@ class Repair:
 
     def _due(self, sequence: RevSequence, now: float, *, is_live: bool) -> float:
         due = self._read_at + (_LIVE_CHECK_SECONDS if is_live else _DEAF_CHECK_SECONDS)
-        if sequence.rev - self._heard >= _MARKED_EVENTS:
+        if sequence.rev - self._marked_at >= _MARKED_EVENTS:
             # The older the cursor, the more is read twice when there is a hole.
-            self._heard, due = sequence.rev, now
+            self._marked_at, due = sequence.rev, now
         if not sequence.has_hole:
             self._hole_at = None
         elif sequence.must_read:

@@ -108,21 +108,26 @@ class RevSequence:
         """Learns that the conversation has come to this rev."""
         self._known = max(self._known, rev)
 
-    def mark(self, snapshot: Snapshot) -> None:
-        """Takes a snapshot that was read without a cursor: where the conversation stands."""
+    def mark(self, snapshot: Snapshot, *, since: int) -> None:
+        """Takes a snapshot that was read without a cursor: where the conversation stands.
+
+        since: ``rev`` when reading began. Only a database that was restored has less; what was
+            heard meanwhile may well be more.
+        """
         self.note(snapshot.rev)
-        if snapshot.rev < self.rev or snapshot.seq < self.seq:
+        if snapshot.rev < since:
             self._restart(snapshot)
         elif snapshot.rev <= self._reach:
             self.cursor = snapshot.cursor
 
-    def apply(self, snapshot: Snapshot, *, only_overtaken: bool = False) -> None:
+    def apply(self, snapshot: Snapshot, *, since: int, only_overtaken: bool = False) -> None:
         """Takes a snapshot that was read with ``cursor``.
 
+        since: As for ``mark``.
         only_overtaken: Pass nothing over that may still be heard. What comes later in the snapshot
             is not taken, and will be read again.
         """
-        if snapshot.rev < self.rev or snapshot.seq < self.seq:
+        if snapshot.rev < since:
             self._restart(snapshot)
             return
         facts, horizon = self._facts(snapshot)
