@@ -124,8 +124,9 @@ from public, anon, authenticated;
 -- message on. Says of them what the policy of messages says: not expired, not hidden; and leaves
 -- out what people sent whom the caller has blocked.
 --
--- Reads the index back in time, a span after the other, each some four times as long as the one before,
--- until enough are found: however common the words are, not many more are looked at than needed.
+-- Reads the index back in time, a span after the other, each some four times as long as the one
+-- before, until enough are found: however common the words are, not many more are looked at than
+-- needed.
 create function chat_private.find_messages(
     words tsquery,
     conversation_ids uuid [],
@@ -165,15 +166,16 @@ declare
     v_found chat_private.search_hit [];
     v_seen bigint;
     v_seen_before bigint := 0;
-    -- A minute for clocks that were set back.
+    -- Half a minute for clocks that were set back.
     v_top bigint := floor(
         extract(epoch from least(before.created_at, greatest(newest, clock_timestamp())))
-    ) + 60;
+    ) + 30;
     v_until timestamptz := coalesce(before.created_at, 'infinity');
     v_from timestamptz;
     v_bottom bigint;
     v_level integer;
-    v_step integer := 0;
+    -- A minute.
+    v_step integer := 2;
 begin
     loop
         -- The index can leave out others' messages itself, at a price for each conversation: worth
@@ -246,8 +248,11 @@ begin
         v_top := (v_bottom << (6 * v_level + 2)) - 1;
         -- Nothing is between: times have microseconds.
         v_until := v_from - interval '1 microsecond';
-        -- After nothing, the next level.
-        v_step := v_step + case v_seen when 0 then 3 - v_step % 3 else 1 end;
+        -- After nothing, a level further. A span of one mark may have been next to nothing itself.
+        v_step := v_step + case
+            when v_seen > 0 or v_step % 3 = 0 then 1
+            else 4 - v_step % 3
+        end;
     end loop;
 end;
 $$;

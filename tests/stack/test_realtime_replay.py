@@ -252,4 +252,6 @@ async def test_every_row_comes_once_while_others_are_committed(stack: Stack, top
     )
     await writer
     for found in heard:
-        assert found == list(range(found[0], last + 1))
+        # A stream that lags brings what is older than the five rows that were repeated after them.
+        assert sorted(found) == list(range(min(found), last + 1))
+        assert found[5:] == sorted(found[5:])

@@ -59,6 +59,10 @@ class Writer:
         self.thread.start()
 
     def run(self) -> None:
+        with self.http:
+            self.write()
+
+    def write(self) -> None:
         for turn in itertools.count():
             if self.stopping.is_set():
                 return
