@@ -34,7 +34,7 @@ LEFT_OUT = {
 }
 MODELS = {
     model.relation: model
-    for model in vars(parley).values()
+    for model in (getattr(parley, name) for name in parley.__all__)
     if isinstance(model, type) and issubclass(model, Model) and model.relation
 }
 
