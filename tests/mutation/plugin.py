@@ -22,6 +22,7 @@ from .runner import Coverage, Runner
 _NOT_ASKED = {
     *("test_structure.py", "test_supabase_cli.py", "test_plans.py", "test_model.py"),
     *("test_all_are_tried", "test_the_matrix_has_every_table_view_and_function"),
+    "test_a_page_asks_the_index_and_nothing_else",
 }
 """Structure and plans are not behaviour; the model takes its time and finds by chance."""
 

@@ -318,3 +318,15 @@ def test_who_left_hears_nothing_and_hides_nothing(town):
     town.owner("delete from realtime.messages")
     town.call("a", edit, room, "after")
     assert dict(town.owner(told)) == dict.fromkeys((town.ids[name] for name in "ab"), True)
+
+
+def test_who_joins_is_announced_to_everybody_there(town):
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    town.owner("delete from realtime.messages")
+    town.call("a", "select count(*) from chat.add_participants(%s, array[%s]::uuid[])", room, "c")
+    told = town.owner(
+        "select topic, payload -> 'participants' -> 0 ->> 'user_id' from realtime.messages"
+        " where event = 'participant_joined'"
+    )
+    topics = [f"conversation:{room}:1", *(f"user:{town.ids[name]}" for name in "abc")]
+    assert sorted(told) == sorted((topic, town.ids["c"]) for topic in topics)

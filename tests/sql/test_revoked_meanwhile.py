@@ -24,6 +24,8 @@ CALLS = {
     "update_conversation": "select chat.update_conversation(%(room)s, title => 'Mine')",
     "add_participants": "select chat.add_participants(%(room)s, array[%(carol)s]::uuid[])",
     "remove_participant": "select chat.remove_participant(%(room)s, %(alice)s)",
+    "set_slow_mode": "select chat.set_slow_mode(%(room)s, 5)",
+    "silence_participant": "select chat.silence_participant(%(room)s, %(alice)s, 'infinity')",
 }
 
 # Each with arguments that a user could give, but here there is no user.
@@ -50,9 +52,7 @@ WITHOUT_A_USER = {
     "return_after_ban": "select chat.return_after_ban()",
     "revoke_device": "select chat.revoke_device(gen_random_uuid())",
     "set_role": "select chat.set_role(%(room)s, %(alice)s, 'member')",
-    "set_slow_mode": "select chat.set_slow_mode(%(room)s, 5)",
     "set_status": "select chat.set_status('online')",
-    "silence_participant": "select chat.silence_participant(%(room)s, %(alice)s)",
     "start_direct": "select chat.start_direct(%(alice)s)",
     "start_group": "select chat.start_group('Group')",
     "sync": "select chat.sync()",

@@ -135,8 +135,11 @@ def test_tokens_are_verified_unless_told_otherwise(served: Stack, http: httpx.Cl
     )  # fmt: skip
     wrong = httpx.post(f"{url}/hello", headers={"Authorization": "Bearer abc"})
     assert (wrong.status_code, wrong.json()) == (401, {"msg": "Invalid JWT"})
+    assert wrong.headers["x-relay-error"] == "true"
+    assert "X-Relay-Error" in wrong.headers["access-control-expose-headers"]
     key = httpx.post(f"{url}/hello", headers={"apikey": served.publishable_key}, timeout=90)
     assert key.status_code == 201
+    assert "x-relay-error" not in key.headers
     assert httpx.get(f"{url}/open", timeout=90).text == "open mine"
 
 
@@ -163,7 +166,8 @@ def test_answers_are_streamed(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("slug", ["missing", "off", "..%2f..%2fetc", "elsewhere"])
 def test_what_is_not_there(http: httpx.Client, slug: str) -> None:
-    assert http.post(f"/{slug}").status_code == 404
+    answer = http.post(f"/{slug}")
+    assert (answer.status_code, answer.headers["x-relay-error"]) == (404, "true")
 
 
 def test_function_that_does_not_start(http: httpx.Client) -> None:

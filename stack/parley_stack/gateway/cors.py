@@ -34,6 +34,7 @@ _EXPOSED = (
     "Upload-Expires",
     "Upload-Length",
     "Upload-Offset",
+    "X-Relay-Error",
     "X-Sb-Error-Code",
     "X-Supabase-Api-Version",
     "X-Total-Count",
