@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _REORDER_SECONDS = 0.1
 _CHECK_SECONDS = 30.0
 _DEAF_CHECK_SECONDS = 5.0
+# Of one conversation; there may be hundreds.
+_HELD_LIMIT = 100
 
 
 class InboxStream:
@@ -128,8 +130,8 @@ class InboxStream:
         """A broadcast to the user."""
         if self._is_started:
             self._offer(event, payload)
-        elif len(self._early) < HELD_LIMIT:
-            self._early.append((event, payload))
+        else:
+            self._keep(event, payload)
         self._wake.set()
 
     def joined(self, topic: str) -> None:
@@ -176,9 +178,18 @@ class InboxStream:
         await self._read(None)
         self._is_started = True
         self._out.clear()
-        for event, payload in self._early:
-            self._offer(event, payload)
-        self._early.clear()
+        self._hear_kept()
+
+    def _keep(self, event: str, payload: Mapping[str, object]) -> None:
+        if len(self._early) < HELD_LIMIT:
+            self._early.append((event, payload))
+
+    def _hear_kept(self) -> None:
+        kept, self._early = self._early, []
+        for event, payload in kept:
+            conversation_id = _uuid(payload.get("conversation_id"))
+            if rev_of(payload) is None or conversation_id in self._sequences:
+                self._offer(event, payload)
 
     def _take(self) -> InboxEvent | None:
         while not self._out and self._ready:
@@ -195,7 +206,9 @@ class InboxStream:
         if conversation_id is not None and rev_of(payload) is not None:
             sequence = self._sequences.get(conversation_id)
             if sequence is None:
+                # A new one: heard again when it has been read.
                 self._is_asked = True
+                self._keep(name, payload)
                 return
             sequence.offer(name, payload)
             self._ready[conversation_id] = None
@@ -210,9 +223,15 @@ class InboxStream:
                 self._note_private(event.conversation_id, event.private_rev)
             elif event is not None and len(self._out) < HELD_LIMIT:
                 self._out.append(event)
+            elif event is not None:
+                # Nobody reads; they will be told that some are missing.
+                self._was_lost = self._is_asked = True
 
     def _note_private(self, conversation_id: UUID, rev: int) -> None:
-        if rev > self._private_revs.get(conversation_id, 0):
+        if len(self._out) >= HELD_LIMIT:
+            # The next answer of sync has it still.
+            self._was_lost = True
+        elif rev > self._private_revs.get(conversation_id, 0):
             self._private_revs[conversation_id] = rev
             self._out.append(PrivateChanged(conversation_id=conversation_id, private_rev=rev))
 
@@ -228,6 +247,10 @@ class InboxStream:
         self._is_asked = False
         try:
             await self._read(self._cursor)
+            self._hear_kept()
+        except asyncio.CancelledError:
+            self._is_asked = True
+            raise
         except ParleyError as error:
             if isinstance(error, AuthenticationError):
                 self._error = error
@@ -283,7 +306,7 @@ class InboxStream:
             if part.private.settings is not None:
                 self._note_private(conversation_id, part.private.settings.rev)
             if sequence is None:
-                self._sequences[conversation_id] = RevSequence(snapshot)
+                self._sequences[conversation_id] = RevSequence(snapshot, held_limit=_HELD_LIMIT)
                 added = ConversationAdded(
                     conversation_id=conversation_id, entry=snapshot.conversation
                 )
