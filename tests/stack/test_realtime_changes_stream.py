@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
+from parley_stack.realtime.changes.judge import Judge, UnavailableError
 from support.realtime_changes import SUBSCRIBED, TWO_COLUMNS, Changes, make_table
 from support.realtime_sockets import realtime_socket
 from support.stacks import ROOT, Stack, child_pid, eventually, start_stack
@@ -108,6 +110,34 @@ async def test_table_that_is_made_anew(stack: Stack, sql: psycopg.Connection, ta
         sql.execute(f"insert into {table} values (1)".encode())
         record = {"id": 1, "body": None, "more": None}
         assert (await changes.next())[1]["record"] == record
+
+
+async def test_tables_that_are_dropped_while_the_catalogue_is_read(stack: Stack) -> None:
+    """PostgreSQL fails then; the upkeep asks again later and must not end."""
+    url = stack.db_url.replace("postgres:postgres@", "supabase_admin:postgres@")
+    has_ended = threading.Event()
+
+    def make_and_drop() -> None:
+        with psycopg.connect(stack.db_url, autocommit=True) as connection:
+            while not has_ended.is_set():
+                connection.execute("create table public.passing (id integer)")
+                connection.execute("alter publication supabase_realtime add table public.passing")
+                connection.execute("drop table public.passing")
+
+    async def ask() -> None:
+        while True:
+            await judge.published()
+
+    judge = Judge(url)
+    await judge.open()
+    passing = asyncio.create_task(asyncio.to_thread(make_and_drop))
+    try:
+        with pytest.raises(UnavailableError):
+            await asyncio.wait_for(ask(), 60)
+    finally:
+        has_ended.set()
+        await passing
+        await judge.close()
 
 
 async def test_publication_that_is_made_anew(

@@ -236,9 +236,7 @@ def test_buckets_of_config_toml(project: Path) -> None:
 def test_the_supabase_cli_seeds_buckets(project: Path) -> None:
     """``supabase seed buckets``, unmodified, finds the stack by the ports of config.toml."""
     config = project / "supabase" / "config.toml"
-    text = config.read_text()
-    for table in ("api", "db"):
-        text = text.replace(f"[{table}]\n", f"[{table}]\nport = {free_port()}\n")
+    text = re.sub(r"(?m)^port = \d+", lambda _: f"port = {free_port()}", config.read_text())
     config.write_text(text)
     stack = start_stack(project)
     try:

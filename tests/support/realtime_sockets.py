@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from .stacks import Stack
 
-DEADLINE_SECONDS = 8.0
+DEADLINE_SECONDS = 20.0
 OK = {"status": "ok", "response": {}}
 JOINED = {"status": "ok", "response": {"postgres_changes": []}}
 

@@ -173,7 +173,7 @@ class Judge:
 
         Raises SubscribeError and UnavailableError.
         """
-        async with self._connection() as connection, connection.transaction():
+        async with self._asking() as connection, connection.transaction():
             return {request.id: await _subscribe(connection, request) for request in requests}
 
     async def renew(
@@ -181,7 +181,7 @@ class Judge:
     ) -> dict[uuid.UUID, frozenset[int] | SubscribeError]:
         """Make all subscriptions anew and forget every other. Raises UnavailableError."""
         made: dict[uuid.UUID, frozenset[int] | SubscribeError] = {}
-        async with self._connection() as connection, connection.transaction():
+        async with self._asking() as connection, connection.transaction():
             await connection.execute("delete from realtime.subscription")
             for request in requests:
                 try:
@@ -194,12 +194,12 @@ class Judge:
     async def unsubscribe(self, ids: Collection[uuid.UUID]) -> None:
         """Forget subscriptions. Raises UnavailableError."""
         query = "delete from realtime.subscription where subscription_id = any ($1)"
-        async with self._connection() as connection:
+        async with self._asking() as connection:
             await connection.execute(query, (list(ids),))
 
     async def published(self) -> tuple[int, ...]:
         """The oids of the published tables. Raises UnavailableError."""
-        async with self._connection() as connection:
+        async with self._asking() as connection:
             cursor = await connection.execute(_PUBLISHED, (PUBLICATION,))
             row = await cursor.fetchone()
         return tuple(row[0]) if row else ()
@@ -241,6 +241,15 @@ class Judge:
         columns = tuple(Column(*row) for row in await cursor.fetchall())
         self._columns[relation.oid] = (relation, columns)
         return columns
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """For what is asked again later: the catalogue fails too while tables are dropped."""
+        try:
+            async with self._connection() as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise UnavailableError(Problem.DATABASE_UNREACHABLE.message) from error
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
