@@ -177,6 +177,37 @@ def test_reading_again_what_was_read_marks_nothing_unread(group):
     assert unread(database, bob, room) == 0
 
 
+def test_what_the_system_says_is_never_unread(group):
+    """Neither marked unread with what is around it, nor hidden before it was read."""
+    database, (alice, bob, _), room = group
+    with database.acting(alice) as connection:
+        send(connection, room)
+    for _ in range(2):
+        database.owner.execute(
+            "insert into chat.messages (conversation_id, kind, body) values (%s, 'system', 'x')",
+            (room,),
+        )
+    with database.acting(bob) as connection:
+        connection.execute("select chat.mark_read(%s, 2)", (room,))
+        connection.execute("select chat.hide_message(%s, 3)", (room,))
+        assert unread(database, bob, room) == 0
+        connection.execute("select chat.mark_unread(%s, 1)", (room,))
+    assert unread(database, bob, room) == 1
+
+
+def test_what_was_deleted_and_has_expired_is_gone_once(group):
+    database, (alice, bob, _), room = group
+    with database.acting(alice) as connection:
+        send(connection, room)
+        send(connection, room)
+        connection.execute("select chat.delete_message(%s, 1)", (room,))
+    for column in ("messages set expires_at", "conversations set expires_from"):
+        database.owner.execute(
+            f"update chat.{column} = chat_private.now() - interval '1 second'".encode()
+        )
+    assert unread(database, bob, room) == 0
+
+
 def test_what_has_expired_counts_in_no_event(group):
     database, (alice, bob, _), room = group
     with database.acting(alice) as connection:

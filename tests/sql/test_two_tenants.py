@@ -207,6 +207,13 @@ def test_new_users_join_what_is_open(two):
     assert database.owner.execute(joined, (database.user("dora"),)).fetchone() == ([BETA],)
 
 
+def test_auth_signs_up_without_rights_on_chat(two):
+    database, _ = two
+    with psycopg.connect(database.url, user="supabase_admin", autocommit=True) as auth:
+        auth.execute("set role supabase_auth_admin")
+        auth.execute("insert into auth.users (id) values (gen_random_uuid())")
+
+
 @pytest.mark.parametrize("what", ["direct", "subject", "other creator", "other tenant"])
 def test_the_id_of_a_group_is_taken_by_any_other_conversation(two, what):
     database, users = two
