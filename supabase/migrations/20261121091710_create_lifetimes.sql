@@ -37,69 +37,114 @@ where expires_from is not null;
 -- Functions ------------------------------------------------------------------------------------
 
 -- What messages of somebody in a conversation live by. Null: nobody sent it, so by what it has.
-create function chat_private.lifetimes_for(conversation_id uuid, sender_id uuid)
+-- `policy` says what to suppose instead of what is: {"retention_mode", "retention", "tiers": {"free":
+-- "7 days"}}, where a null lives for ever.
+create function chat_private.lifetimes_for(
+    conversation_id uuid,
+    sender_id uuid,
+    policy jsonb default null
+)
 returns chat_private.lifetime []
 language plpgsql
 stable
 set search_path = ''
 as $$
 declare
-    v_policy record;
+    v_rule record;
     v_user_ids uuid [];
 begin
     select
         c.tenant_id,
-        s.retention_mode,
-        c.retention is not null or s.retention_mode = 'fixed' as is_fixed,
-        coalesce(c.retention, s.retention) as retention
-    into v_policy
+        coalesce(lifetimes_for.policy ->> 'retention_mode', s.retention_mode) as mode,
+        c.retention as own_retention,
+        case
+            when lifetimes_for.policy ? 'retention'
+                then (lifetimes_for.policy ->> 'retention')::interval
+            else s.retention
+        end as retention,
+        m.tier,
+        t.retention as tier_retention
+    into v_rule
     from chat.conversations as c
     inner join chat.settings as s on c.tenant_id = s.tenant_id
+    left join chat.tenant_members as m
+        on c.tenant_id = m.tenant_id and m.user_id = lifetimes_for.sender_id
+    left join chat.tiers as t on m.tier = t.name
     where c.id = lifetimes_for.conversation_id;
-    if v_policy.is_fixed then
-        return array[row(null, v_policy.retention, null)::chat_private.lifetime];
-    end if;
-    if v_policy.retention_mode = 'longest_tier' then
+    if v_rule.own_retention is not null then
+        return array[row(null, v_rule.own_retention, null)::chat_private.lifetime];
+    elsif v_rule.mode = 'fixed' then
+        return array[row(null, v_rule.retention, null)::chat_private.lifetime];
+    elsif v_rule.mode = 'longest_tier' then
         v_user_ids := array(
             select p.user_id
             from chat.participants as p
             where p.conversation_id = lifetimes_for.conversation_id
         );
-    elsif lifetimes_for.sender_id is null then
+    elsif v_rule.tier is null then
         return null;
+    elsif lifetimes_for.policy is null and not exists (
+        select
+        from chat.tier_changes as c
+        where
+            c.tenant_id = v_rule.tenant_id
+            and c.user_id = lifetimes_for.sender_id
+            and c.ended_at is null
+    ) then
+        -- Nearly everybody.
+        return array[
+            row(lifetimes_for.sender_id, v_rule.tier_retention, null)::chat_private.lifetime
+        ];
     else
         v_user_ids := array[lifetimes_for.sender_id];
     end if;
     return array(
-        select row(m.user_id, t.retention, null)::chat_private.lifetime
-        from chat.tenant_members as m
-        inner join chat.tiers as t
-            on t.name = coalesce(
-                (
-                    select c.from_tier
-                    from chat.tier_changes as c
-                    where
-                        c.tenant_id = m.tenant_id
-                        and c.user_id = m.user_id
-                        and c.ended_at is null
-                    order by c.effective_at, c.id
-                    limit 1
-                ),
-                m.tier
-            )
-        where m.tenant_id = v_policy.tenant_id and m.user_id = any (v_user_ids)
-        union all
-        select row(c.user_id, t.retention, c.effective_at)::chat_private.lifetime
-        from chat.tier_changes as c
-        inner join chat.tiers as t on c.to_tier = t.name
-        where
-            c.tenant_id = v_policy.tenant_id
-            and c.user_id = any (v_user_ids)
-            and c.ended_at is null
+        select
+            row(
+                l.user_id,
+                case
+                    when lifetimes_for.policy -> 'tiers' ? l.tier
+                        then (lifetimes_for.policy -> 'tiers' ->> l.tier)::interval
+                    else t.retention
+                end,
+                l.starts_at
+            )::chat_private.lifetime
+        from (
+            select
+                m.user_id,
+                coalesce(
+                    (
+                        select c.from_tier
+                        from chat.tier_changes as c
+                        where
+                            c.tenant_id = m.tenant_id
+                            and c.user_id = m.user_id
+                            and c.ended_at is null
+                        order by c.effective_at, c.id
+                        limit 1
+                    ),
+                    m.tier
+                ) as tier,
+                null::timestamptz as starts_at
+            from chat.tenant_members as m
+            where m.tenant_id = v_rule.tenant_id and m.user_id = any (v_user_ids)
+            union all
+            select
+                c.user_id,
+                c.to_tier,
+                c.effective_at
+            from chat.tier_changes as c
+            where
+                c.tenant_id = v_rule.tenant_id
+                and c.user_id = any (v_user_ids)
+                and c.ended_at is null
+        ) as l
+        inner join chat.tiers as t on l.tier = t.name
     );
 end;
 $$;
-revoke execute on function chat_private.lifetimes_for(uuid, uuid) from public, anon, authenticated;
+revoke execute on function chat_private.lifetimes_for(uuid, uuid, jsonb)
+from public, anon, authenticated;
 
 -- When a message sent at a time expires: by whoever's lifetimes let it live longest. Null: never.
 create function chat_private.expiry(created_at timestamptz, lifetimes chat_private.lifetime [])

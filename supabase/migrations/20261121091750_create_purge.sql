@@ -205,6 +205,10 @@ begin
         array_agg(z.conversation_id),
         array_agg(z.seq),
         jsonb_build_object(
+            'messages', count(*),
+            'bytes', sum(z.bytes),
+            'files', sum(z.files),
+            'file_bytes', sum(z.file_bytes),
             'digest',
             encode(
                 sha256(convert_to(string_agg(z.id::text, ',' order by z.id), 'UTF8')), 'hex'
@@ -243,3 +247,52 @@ end;
 $$;
 revoke execute on function chat_private.purge_removed(uuid, uuid [], bigint [])
 from public, anon, authenticated;
+
+-- Security definer: reads the log, which nobody can. Of tenants where the caller is owner or admin,
+-- of all for the service role.
+create function chat_private.purge_records()
+returns setof chat_private.audit_log
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+    return query
+    select a.*
+    from chat_private.audit_log as a
+    where
+        a.action = 'messages_purged'
+        and (
+            auth.role() = 'service_role'
+            or a.tenant_id = any (array(select chat_private.tenant_ids_for_admin()))
+        );
+end;
+$$;
+revoke execute on function chat_private.purge_records() from public, anon;
+grant execute on function chat_private.purge_records() to authenticated, service_role;
+
+-- Views ----------------------------------------------------------------------------------------
+
+create view chat.purge_runs
+with (security_invoker = true)
+as
+select
+    r.tenant_id,
+    r.seq,
+    r.happened_at,
+    coalesce((r.details ->> 'messages')::bigint, 0) as messages,
+    coalesce((r.details ->> 'bytes')::bigint, 0) as bytes,
+    coalesce((r.details ->> 'files')::bigint, 0) as files,
+    coalesce((r.details ->> 'file_bytes')::bigint, 0) as file_bytes,
+    (r.details ->> 'tombstones')::bigint as tombstones,
+    r.details -> 'tiers' as tiers,
+    r.details -> 'rows' as rows_of_tables,
+    r.details ->> 'digest' as digest,
+    encode(r.hash, 'hex') as hash
+from chat_private.purge_records() as r;
+comment on view chat.purge_runs is
+    'What each batch of the sweep purged in a tenant, for its owners and admins: entries of the audit '
+    'log, whose chain verify_audit_log checks. digest is the SHA-256 of the sorted ids of the messages, '
+    'with commas: whoever has a list of ids can prove that these went.';
+grant select on chat.purge_runs to authenticated, service_role;
