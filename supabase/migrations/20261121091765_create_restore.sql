@@ -14,7 +14,7 @@ create function chat_private.restore_messages(
     seqs bigint [],
     kept_until timestamptz
 )
-returns integer
+returns bigint
 language plpgsql
 security definer
 set search_path = ''
@@ -110,7 +110,7 @@ create function chat.restore_messages(
     seqs bigint [],
     kept_until timestamptz default null
 )
-returns integer
+returns bigint
 language sql
 set search_path = ''
 begin atomic
