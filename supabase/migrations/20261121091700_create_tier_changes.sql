@@ -304,10 +304,11 @@ when (old.retention is distinct from new.retention)
 execute function chat_private.apply_tier();
 
 create trigger settings_apply_settings
-after update of retention_mode, retention on chat.settings
+after update of retention_mode, retention, restore_window on chat.settings
 for each row
 when (
-    (old.retention_mode, old.retention) is distinct from (new.retention_mode, new.retention)
+    (old.retention_mode, old.retention, old.restore_window)
+    is distinct from (new.retention_mode, new.retention, new.restore_window)
 )
 execute function chat_private.apply_settings();
 

@@ -218,6 +218,13 @@ begin
             v_job.has_changed := chat_private.rewrite_expiries(v_id, v_seqs) > 0
                 or v_job.has_changed;
             perform chat_private.keep_expires_from(v_id);
+            -- What the sweep has put off, it looks at again.
+            update chat_private.deleted_messages as d
+            set due_at = chat_private.now()
+            where
+                d.conversation_id = v_id
+                and d.message_seq = any (v_seqs)
+                and d.due_at > chat_private.now();
         else
             v_seqs := '{}';
             v_to_seq := v_conversation.last_seq;

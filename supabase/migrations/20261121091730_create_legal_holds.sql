@@ -1,6 +1,6 @@
 -- Purpose: what must be kept whatever the policy says: of a user, a conversation, or a tenant.
--- Objects: table chat.legal_holds; functions chat.place_hold, chat.lift_hold; trigger on
---          chat.conversations.
+-- Objects: table chat.legal_holds with a trigger; functions chat.place_hold, chat.lift_hold;
+--          trigger on chat.conversations.
 -- Locks:   share row exclusive on chat.conversations, for as long as it takes to add a trigger.
 -- Breaking: no.
 
@@ -220,6 +220,22 @@ comment on function chat.lift_hold(uuid) is
 revoke execute on function chat.lift_hold(uuid) from public, anon;
 grant execute on function chat.lift_hold(uuid) to authenticated, service_role;
 
+-- What a hold kept is looked at again.
+-- Security definer: whoever lifts it has no right on what follows.
+create function chat_private.release_held_messages()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    perform chat_private.queue_retention_job(old.tenant_id, old.user_id, old.conversation_id);
+    return null;
+end;
+$$;
+revoke execute on function chat_private.release_held_messages()
+from public, anon, authenticated;
+
 -- A conversation goes with its messages, whoever deletes it: not while one of them is held. Of the
 -- user and the tenant, foreign keys say so.
 -- Security definer: whoever deletes need not see holds.
@@ -250,6 +266,10 @@ $$;
 revoke execute on function chat_private.keep_held_messages() from public, anon, authenticated;
 
 -- Triggers -------------------------------------------------------------------------------------
+
+create trigger legal_holds_release_held_messages
+after delete on chat.legal_holds
+for each row execute function chat_private.release_held_messages();
 
 create trigger conversations_keep_held_messages
 before delete on chat.conversations

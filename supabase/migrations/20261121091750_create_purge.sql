@@ -7,8 +7,9 @@ set lock_timeout = '5s';
 
 -- Functions ------------------------------------------------------------------------------------
 
--- Everything that hangs on messages, counted and gone; what of the messages themselves is left says
--- nothing. Attachments leave their files in the queue of orphaned objects, by a trigger.
+-- Everything that says anything and hangs on messages, counted and gone. Attachments leave their
+-- files in the queue of orphaned objects, by a trigger. Who hid a message still has hidden its
+-- tombstone.
 create function chat_private.empty_messages(conversation_ids uuid [], seqs bigint [])
 returns jsonb
 language plpgsql
@@ -21,7 +22,7 @@ declare
 begin
     foreach v_table in array array[
         'message_revisions', 'reactions', 'poll_votes', 'mentions', 'pins', 'saved_messages',
-        'hidden_messages', 'attachments', 'notifications'
+        'attachments', 'notifications'
     ]
     loop
         execute format(
@@ -35,9 +36,6 @@ begin
             v_counts := v_counts || jsonb_build_object(v_table, v_number);
         end if;
     end loop;
-    delete from chat_private.unhidden_messages as u
-    using unnest(empty_messages.conversation_ids, empty_messages.seqs) as p (conversation_id, seq)
-    where u.conversation_id = p.conversation_id and u.message_seq = p.seq;
     update chat_private.deleted_messages as d
     set body = null,
         metadata = '{}',
@@ -62,17 +60,20 @@ as $$
 declare
     v_now constant timestamptz := chat_private.now();
     v_dropped integer := 0;
-    v_number integer;
+    v_conversation_ids uuid [];
+    v_seqs bigint [];
 begin
     -- Again while that sets free what the dropped ones referred to.
     loop
-        delete from chat.messages as m
-        using unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
+        select
+            array_agg(m.conversation_id),
+            array_agg(m.seq)
+        into v_conversation_ids, v_seqs
+        from unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
             as p (conversation_id, seq)
+        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
         where
-            m.conversation_id = p.conversation_id
-            and m.seq = p.seq
-            and m.expires_at <= v_now
+            m.expires_at <= v_now
             and not exists (
                 select
                 from chat.messages as r
@@ -83,9 +84,30 @@ begin
                 from chat.messages as r
                 where r.conversation_id = m.conversation_id and r.thread_root_seq = m.seq
             );
-        get diagnostics v_number = row_count;
-        exit when v_number = 0;
-        v_dropped := v_dropped + v_number;
+        exit when v_seqs is null;
+        -- What somebody has of it alone goes too, of which their devices learn.
+        perform chat_private.touch_private(t.conversation_id, t.user_id)
+        from (
+            select
+                h.conversation_id,
+                h.user_id
+            from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+            inner join chat.hidden_messages as h
+                on p.conversation_id = h.conversation_id and p.seq = h.message_seq
+            union
+            select
+                d.conversation_id,
+                d.user_id
+            from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+            inner join chat.drafts as d
+                on
+                    p.conversation_id = d.conversation_id
+                    and p.seq in (d.reply_to_seq, d.thread_root_seq)
+        ) as t;
+        delete from chat.messages as m
+        using unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+        where m.conversation_id = p.conversation_id and m.seq = p.seq;
+        v_dropped := v_dropped + cardinality(v_seqs);
     end loop;
     -- Of what stays: when to look again. Those that refer to it are themselves dropped a window
     -- after they expire, or later.
@@ -141,7 +163,8 @@ begin
         from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
         group by p.conversation_id
     ) as g;
-    -- What is held is looked at again tomorrow, and what has got a longer window, when that ends.
+    -- What is held is looked at again when a hold is lifted, and what has got a longer window, when
+    -- that ends.
     update chat_private.deleted_messages as d
     set due_at = j.due_at
     from (
@@ -150,7 +173,7 @@ begin
             m.seq,
             case
                 when chat_private.is_held(purge_removed.tenant_id, m.conversation_id, m.sender_id)
-                    then v_now + interval '1 day'
+                    then 'infinity'
                 when r.purged_at is null then r.removed_at + v_window
             end as due_at
         from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
