@@ -195,7 +195,8 @@ begin
         where m.conversation_id = expiries.conversation_id and m.seq = any (expiries.seqs)
     ),
 
-    senders as (
+    -- Once a sender, not once a message.
+    senders as materialized (
         select
             d.sender_id,
             chat_private.lifetimes_for(expiries.conversation_id, d.sender_id) as lifetimes

@@ -30,6 +30,7 @@ declare
         from chat.legal_holds as h
         where h.tenant_id = conversation.tenant_id and h.user_id is not null
     );
+    v_window constant interval := (chat_private.settings_for(conversation.tenant_id)).restore_window;
     v_seqs bigint [];
     v_thread record;
     v_root chat.messages;
@@ -72,7 +73,7 @@ begin
         m.metadata,
         true,
         v_now,
-        v_now + (chat_private.settings_for(conversation.tenant_id)).restore_window
+        v_now + v_window
     from chat.messages as m
     where m.conversation_id = conversation.id and m.seq = any (v_seqs);
     update chat.messages as m
