@@ -23,7 +23,7 @@ async def person(parley: AsyncParley, name: str) -> None:
 
 async def unread(parley: AsyncParley, room: AsyncConversation) -> int:
     """The unread count that ``parley``'s user sees on ``room``."""
-    async for entry in await parley.conversations.list():
+    async for entry in await parley.inbox.list():
         if entry.conversation_id == room.id:
             return entry.unread_count
     raise LookupError(room.id)

@@ -229,20 +229,6 @@ begin
         perform chat_private.raise_error('too_many_participants');
     end if;
     perform chat_private.check_may_start(v_conversation.tenant_id, v_user_ids);
-    if exists (
-        select
-        from unnest(v_user_ids) as u (id)
-        where not exists (
-            select
-            from chat.tenant_members as m
-            where
-                m.tenant_id = v_conversation.tenant_id
-                and m.user_id = u.id
-                and m.removed_at is null
-        )
-    ) then
-        perform chat_private.raise_error('user_not_found');
-    end if;
 
     insert into chat.participants as p (
         conversation_id, user_id, tenant_id, party, visible_from_seq, last_read_seq,
@@ -1439,17 +1425,6 @@ begin
     end if;
     if cardinality(v_people) > (chat_private.settings_for(v_tenant_id)).max_participants then
         perform chat_private.raise_error('too_many_participants');
-    end if;
-    if exists (
-        select
-        from unnest(v_people) as u (id)
-        where not exists (
-            select
-            from chat.tenant_members as m
-            where m.tenant_id = v_tenant_id and m.user_id = u.id and m.removed_at is null
-        )
-    ) then
-        perform chat_private.raise_error('user_not_found');
     end if;
 
     insert into chat.conversations as c (
@@ -3123,7 +3098,7 @@ begin
         start_group.title,
         v_user_id
     )
-    on conflict on constraint conversations_pkey do nothing
+    on conflict do nothing
     returning c.* into v_conversation;
     if not found then
         select c.* into v_conversation
@@ -3141,26 +3116,19 @@ begin
         return v_conversation;
     end if;
 
+    -- Each row locks its member, as everywhere in this order.
     insert into chat.participants (conversation_id, user_id, tenant_id, role)
     select
         v_conversation.id,
-        m.user_id,
+        u.id,
         v_tenant_id,
-        case when m.user_id = v_user_id then 'owner' else 'member' end::chat.participant_role
-    from chat.tenant_members as m
-    where
-        m.tenant_id = v_tenant_id
-        and m.user_id = any (v_user_id || v_others)
-        and m.removed_at is null
-    -- Each row locks its member, as everywhere in this order.
-    order by m.user_id;
+        case when u.id = v_user_id then 'owner' else 'member' end::chat.participant_role
+    from unnest(v_user_id || v_others) as u (id)
+    order by u.id;
 
     select c.* into strict v_conversation
     from chat.conversations as c
     where c.id = v_conversation.id;
-    if v_conversation.participant_count <> 1 + cardinality(v_others) then
-        perform chat_private.raise_error('user_not_found');
-    end if;
     return v_conversation;
 end;
 $$;
@@ -3462,19 +3430,23 @@ begin
             and n.conversation_id = i.conversation_id
             and n.message_seq > i.read_to
     ) as n
-    inner join chat.messages as m
-        on i.conversation_id = m.conversation_id and n.message_seq = m.seq
     where
-        m.seq >= i.visible_from_seq
-        and m.sender_id is distinct from i.user_id
-        and m.deleted_at is null
-        and (m.expires_at is null or m.expires_at > chat_private.now())
+        n.message_seq >= i.visible_from_seq
+        -- As a value: a join may read all messages of the conversation to find these few.
+        and (
+            select
+                m.sender_id is distinct from i.user_id
+                and m.deleted_at is null
+                and (m.expires_at is null or m.expires_at > chat_private.now())
+            from chat.messages as m
+            where m.conversation_id = i.conversation_id and m.seq = n.message_seq
+        )
         and not exists (
             select
             from chat.hidden_messages as h
             where
-                h.conversation_id = m.conversation_id
-                and h.message_seq = m.seq
+                h.conversation_id = i.conversation_id
+                and h.message_seq = n.message_seq
                 and h.user_id = i.user_id
         )
     group by i.tenant_id;
@@ -4761,7 +4733,7 @@ begin
         end if;
     end loop;
     -- Fewer than asked for: of somebody else, elsewhere, or nowhere; or one was named twice.
-    if v_found < cardinality(check_uploads.paths) or v_found = 0 then
+    if v_found < cardinality(check_uploads.paths) then
         perform chat_private.raise_error('attachment_not_found');
     end if;
 end;

@@ -1,14 +1,31 @@
-"""What differs between the asynchronous and the synchronous world. Nothing else does."""
+"""What differs between the asynchronous and the synchronous world. Nothing else does.
+
+Each name that begins with ``async_`` or ``Async`` has a twin without: scripts/sync_client.py puts
+one in the place of the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable
+from typing import BinaryIO
 
 
 async def async_sleep(seconds: float) -> None:
     """Waits."""
     await asyncio.sleep(seconds)
+
+
+async def async_read(source: BinaryIO, size: int) -> bytes:
+    """Reads from a file."""
+    return await asyncio.to_thread(source.read, size)
+
+
+async def async_write(target: BinaryIO, content: bytes) -> None:
+    """Writes to a file."""
+    await asyncio.to_thread(target.write, content)
 
 
 class AsyncSingleFlight:
@@ -42,3 +59,39 @@ def _retrieve_exception(task: asyncio.Task[None]) -> None:
     # The waiters raise it; when all were cancelled, nobody needs to hear of it.
     if not task.cancelled():
         task.exception()
+
+
+def sleep(seconds: float) -> None:
+    """Waits."""
+    time.sleep(seconds)
+
+
+def read(source: BinaryIO, size: int) -> bytes:
+    """Reads from a file."""
+    return source.read(size)
+
+
+def write(target: BinaryIO, content: bytes) -> None:
+    """Writes to a file."""
+    target.write(content)
+
+
+class SingleFlight:
+    """Runs one thing at a time: who asks meanwhile, in another thread, waits for the same run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs = 0
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Runs ``work``, unless a run that was under way has just ended; raises what it raises."""
+        runs = self._runs
+        with self._lock:
+            if self._runs == runs:
+                try:
+                    work()
+                finally:
+                    self._runs += 1
+
+    def close(self) -> None:
+        """Nothing: a run ends before its thread does."""

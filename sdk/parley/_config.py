@@ -56,6 +56,11 @@ class Config:
         """Where Realtime is, without a slash at its end."""
         return f"{self.url}/realtime/v1"
 
+    @property
+    def storage_url(self) -> str:
+        """Where Storage is, without a slash at its end."""
+        return f"{self.url}/storage/v1"
+
 
 def load_config(
     url: str | None,

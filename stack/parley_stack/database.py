@@ -11,7 +11,9 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,6 +24,7 @@ from psycopg import sql
 from .errors import StackError
 
 _CLUSTER_FILES = ("10_roles.sql",)
+_OLD_MAIL_TABLE = re.compile(r"^(\s*\[\s*)inbucket(\s*\])", re.MULTILINE)
 _MIGRATION_NAME = re.compile(r"^(\d+)_.*\.sql$")
 _UNDEFINED_OBJECT = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
@@ -125,12 +128,16 @@ class Migrations:
         ``tell`` hears a line for each file. Raises StackError with the file, the statement and
         PostgreSQL's message when one fails; that one leaves nothing behind.
         """
+        with _as_the_cli_reads_it(self.workdir) as folder:
+            self._push(folder, seed=seed, tell=tell)
+
+    def _push(self, folder: Path, *, seed: bool, tell: Callable[[str], None]) -> None:
         argv = [
             str(self.supabase),
             "db",
             "push",
             f"--remote=postgresql://postgres:postgres@127.0.0.1:{self.port}/postgres?sslmode=disable",
-            f"--workdir={self.workdir}",
+            f"--workdir={folder}",
             "--yes",
         ]
         if seed:
@@ -143,7 +150,7 @@ class Migrations:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd=self.workdir,
+            cwd=folder,
             env={
                 **os.environ,
                 "HOME": str(self.home),
@@ -167,3 +174,27 @@ class Migrations:
                 "a migration failed and was rolled back:\n  " + "\n  ".join(lines),
                 hint="mend the file and start again; the migrations before it stay applied",
             )
+
+
+@contextmanager
+def _as_the_cli_reads_it(workdir: Path) -> Iterator[Path]:
+    """The project's folder, or links to all that is in it beside another ``config.toml``.
+
+    Older projects have a table ``[inbucket]``; this CLI refuses the file for it and knows it as
+    ``[local_smtp]``.
+    """
+    text = (workdir / "supabase" / "config.toml").read_text(encoding="utf-8-sig")
+    renamed = _OLD_MAIL_TABLE.sub(r"\1local_smtp\2", text)
+    if renamed == text:
+        yield workdir
+        return
+    with tempfile.TemporaryDirectory(prefix="parley-stack-") as made:
+        folder = Path(made)
+        (folder / "supabase").mkdir()
+        for inside in (Path(), Path("supabase")):
+            for entry in (workdir / inside).iterdir():
+                if not (folder / inside / entry.name).exists():
+                    (folder / inside / entry.name).symlink_to(entry)
+        (folder / "supabase" / "config.toml").unlink()
+        (folder / "supabase" / "config.toml").write_text(renamed, encoding="utf-8")
+        yield folder

@@ -140,7 +140,15 @@ async def serve(options: ServeOptions) -> None:
     servers = {name: _asgi_server(app) for name, app in apps.items()}
     routes = [
         Route("/rest/v1", Upstream.unix(options.sockets / "postgrest.sock")),
-        *(Route(f"/{name}/v1", Upstream.unix(options.sockets / f"{name}.sock")) for name in apps),
+        *(
+            Route(
+                f"/{name}/v1",
+                Upstream.unix(
+                    options.sockets / f"{name}.sock", answers_preflights=name == "functions"
+                ),
+            )
+            for name in apps
+        ),
     ]
     gateway = Gateway(routes, options.keys, realtime)
 

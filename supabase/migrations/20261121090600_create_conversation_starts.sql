@@ -178,9 +178,9 @@ comment on function chat.start_direct(uuid, text, uuid) is
 revoke execute on function chat.start_direct(uuid, text, uuid) from public, anon;
 grant execute on function chat.start_direct(uuid, text, uuid) to authenticated;
 
--- Security definer: makes rows its caller may only read. Checks that everybody is a member of the
--- tenant; the caller becomes the owner. With an id that the caller has used before, returns that
--- conversation: a retry makes no second group.
+-- Security definer: makes rows its caller may only read. The caller becomes the owner; a trigger of
+-- participants refuses who is no member of the tenant. With an id that the caller has used before,
+-- returns that conversation: a retry makes no second group.
 create function chat_private.start_group(title text, user_ids uuid [], id uuid, tenant_id uuid)
 returns chat.conversations
 language plpgsql
@@ -212,7 +212,7 @@ begin
         start_group.title,
         v_user_id
     )
-    on conflict on constraint conversations_pkey do nothing
+    on conflict do nothing
     returning c.* into v_conversation;
     if not found then
         select c.* into v_conversation
@@ -230,26 +230,19 @@ begin
         return v_conversation;
     end if;
 
+    -- Each row locks its member, as everywhere in this order.
     insert into chat.participants (conversation_id, user_id, tenant_id, role)
     select
         v_conversation.id,
-        m.user_id,
+        u.id,
         v_tenant_id,
-        case when m.user_id = v_user_id then 'owner' else 'member' end::chat.participant_role
-    from chat.tenant_members as m
-    where
-        m.tenant_id = v_tenant_id
-        and m.user_id = any (v_user_id || v_others)
-        and m.removed_at is null
-    -- Each row locks its member, as everywhere in this order.
-    order by m.user_id;
+        case when u.id = v_user_id then 'owner' else 'member' end::chat.participant_role
+    from unnest(v_user_id || v_others) as u (id)
+    order by u.id;
 
     select c.* into strict v_conversation
     from chat.conversations as c
     where c.id = v_conversation.id;
-    if v_conversation.participant_count <> 1 + cardinality(v_others) then
-        perform chat_private.raise_error('user_not_found');
-    end if;
     return v_conversation;
 end;
 $$;
@@ -275,8 +268,8 @@ revoke execute on function chat.start_group(text, uuid [], uuid, uuid) from publ
 grant execute on function chat.start_group(text, uuid [], uuid, uuid) to authenticated;
 
 -- Security definer: makes rows its caller may only read. Checks that the caller may open subjects
--- in the tenant and that everybody is a member of it. What exists is returned to those who take
--- part, and is not found by others; the service role adds whom it names.
+-- in the tenant; a trigger of participants refuses who is no member of it. What exists is returned
+-- to those who take part, and is not found by others; the service role adds whom it names.
 create function chat_private.open_subject(
     subject_type text,
     subject_id text,
@@ -346,17 +339,6 @@ begin
     end if;
     if cardinality(v_people) > (chat_private.settings_for(v_tenant_id)).max_participants then
         perform chat_private.raise_error('too_many_participants');
-    end if;
-    if exists (
-        select
-        from unnest(v_people) as u (id)
-        where not exists (
-            select
-            from chat.tenant_members as m
-            where m.tenant_id = v_tenant_id and m.user_id = u.id and m.removed_at is null
-        )
-    ) then
-        perform chat_private.raise_error('user_not_found');
     end if;
 
     insert into chat.conversations as c (

@@ -65,7 +65,8 @@ $$;
 revoke execute on function chat_private.require_admin(uuid) from public, anon, authenticated;
 
 -- Security definer: writes what its caller may only read. Checks that the caller administers the
--- conversation and that those added are members of the tenant and not blocked with the caller.
+-- conversation and that those added are not blocked with the caller; a trigger of participants
+-- refuses who is no member of the tenant.
 create function chat_private.add_participants(
     conversation_id uuid,
     user_ids uuid [],
@@ -101,20 +102,6 @@ begin
         perform chat_private.raise_error('too_many_participants');
     end if;
     perform chat_private.check_may_start(v_conversation.tenant_id, v_user_ids);
-    if exists (
-        select
-        from unnest(v_user_ids) as u (id)
-        where not exists (
-            select
-            from chat.tenant_members as m
-            where
-                m.tenant_id = v_conversation.tenant_id
-                and m.user_id = u.id
-                and m.removed_at is null
-        )
-    ) then
-        perform chat_private.raise_error('user_not_found');
-    end if;
 
     insert into chat.participants as p (
         conversation_id, user_id, tenant_id, party, visible_from_seq, last_read_seq,

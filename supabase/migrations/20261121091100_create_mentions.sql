@@ -205,19 +205,23 @@ begin
             and n.conversation_id = i.conversation_id
             and n.message_seq > i.read_to
     ) as n
-    inner join chat.messages as m
-        on i.conversation_id = m.conversation_id and n.message_seq = m.seq
     where
-        m.seq >= i.visible_from_seq
-        and m.sender_id is distinct from i.user_id
-        and m.deleted_at is null
-        and (m.expires_at is null or m.expires_at > chat_private.now())
+        n.message_seq >= i.visible_from_seq
+        -- As a value: a join may read all messages of the conversation to find these few.
+        and (
+            select
+                m.sender_id is distinct from i.user_id
+                and m.deleted_at is null
+                and (m.expires_at is null or m.expires_at > chat_private.now())
+            from chat.messages as m
+            where m.conversation_id = i.conversation_id and m.seq = n.message_seq
+        )
         and not exists (
             select
             from chat.hidden_messages as h
             where
-                h.conversation_id = m.conversation_id
-                and h.message_seq = m.seq
+                h.conversation_id = i.conversation_id
+                and h.message_seq = n.message_seq
                 and h.user_id = i.user_id
         )
     group by i.tenant_id;

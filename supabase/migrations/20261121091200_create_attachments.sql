@@ -255,7 +255,7 @@ begin
         end if;
     end loop;
     -- Fewer than asked for: of somebody else, elsewhere, or nowhere; or one was named twice.
-    if v_found < cardinality(check_uploads.paths) or v_found = 0 then
+    if v_found < cardinality(check_uploads.paths) then
         perform chat_private.raise_error('attachment_not_found');
     end if;
 end;

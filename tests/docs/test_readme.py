@@ -10,24 +10,46 @@ import sys
 from support.stacks import ROOT
 
 
-def test_the_example_runs_as_printed(stack):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(code.strip().splitlines()) <= 15
+def printed(page: str, language: str) -> str:
+    """The one example in ``language`` of a page."""
+    text = (ROOT / page).read_text()
+    (code,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return code
 
+
+def output(stack, *command: str) -> str:
+    """What an example prints, run with the environment that the pages promise."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        command,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
+        cwd=ROOT,
         env={
             **os.environ,
             "SUPABASE_URL": stack.api_url,
             "SUPABASE_PUBLISHABLE_KEY": stack.publishable_key,
         },
     )
-
     assert done.returncode == 0, done.stderr
-    assert "body='hello'" in done.stdout
+    return done.stdout
+
+
+def test_the_example_runs_as_printed(stack):
+    code = printed("README.md", "python")
+    assert len(code.strip().splitlines()) <= 15
+    assert "body='hello'" in output(stack, sys.executable, "-c", code)
+
+
+def test_official_clients_have_the_same_conversation(stack):
+    page = "docs/how-to/official-clients.md"
+    python = output(stack, sys.executable, "-c", printed(page, "python"))
+    assert python == "hello\n"
+    script = printed(page, "js")
+    assert (
+        output(stack, "node", "--experimental-websocket", "--input-type=module", "-e", script)
+        == "hello\n"
+    )
 
 
 def test_every_link_in_the_docs_leads_somewhere():

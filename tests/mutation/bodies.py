@@ -17,6 +17,13 @@ _REFUSED_IF = re.compile(
     re.DOTALL,
 )
 
+_LOCK = re.compile(
+    r"perform\s+from\b[^;]*\bfor\s+(?:no\s+key\s+update|update|share)[^;]*;"
+    r"(?!\s*if\s+(?:not\s+)?found)",
+    re.IGNORECASE,
+)
+"""Only makes others wait: locks are not mutated."""
+
 _GUARD = re.compile(
     r"auth\.uid|\w_(?:at|until)\b|visible_from|tenant_id|block|\brole\b|hidden|\bstate\b|\bstatus\b"
     r"|is_open|_ids_for_|user_ids|who_may|v_user_id|v_participant\.user_id|v_caller|\bkind\b|party",
@@ -64,9 +71,12 @@ def without_conditions(
     """Each term of each where, on and having: `true` instead."""
 
     def found() -> Iterator[Weaker]:
+        locks = [match.span() for match in _LOCK.finditer(source, start)]
         for term in sorted(
             terms(source[start:], is_condition=is_condition), key=lambda span: span.start
         ):
+            if any(begins <= start + term.start < ends for begins, ends in locks):
+                continue
             text = squeezed(source[start:][term.start : term.end])
             if text.lower() != "true" and (is_condition or _GUARD.search(text)):
                 yield Weaker(

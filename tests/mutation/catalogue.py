@@ -29,6 +29,8 @@ class Mutant:
     undo: str
     shows_as: str = ""
     """The constraint or the code of an error without which no test can notice."""
+    runs: str = ""
+    """The function without a call of which no test can notice."""
     is_behind_schema: bool = False
     """It opens a schema too, which alone makes a difference: only what is about itself counts."""
 
@@ -112,7 +114,8 @@ def _policies(connection: psycopg.Connection) -> Iterator[Mutant]:
         for part, text in parts.items():
             if text is None or (is_fixed and part == "with check"):
                 continue
-            yield altered(f"{part} true", f"alter policy {policy} {part} (true)")
+            if text != "true":
+                yield altered(f"{part} true", f"alter policy {policy} {part} (true)")
             for weaker in bodies.without_conditions(text, is_condition=True):
                 change = f"alter policy {policy} {part} ({weaker.source})"
                 yield altered(f"{part} {weaker.what}", change)
@@ -226,13 +229,16 @@ def _unique_indexes(connection: psycopg.Connection) -> Iterator[Mutant]:
 @_source
 def _triggers(connection: psycopg.Connection) -> Iterator[Mutant]:
     query = f"""
-        select t.tgname, t.tgrelid::regclass::text
+        select t.tgname, t.tgrelid::regclass::text, n.nspname || '.' || p.proname
         from pg_trigger as t
         inner join pg_proc as p on t.tgfoid = p.oid
+        inner join pg_namespace as n on p.pronamespace = n.oid
         where not t.tgisinternal and p.pronamespace in {OURS}
+            -- Locks are not mutated.
+            and p.proname not like 'lock\\_%'
         order by 2, 1
     """
-    for name, table in _rows(connection, query):
+    for name, table, function in _rows(connection, query):
         # The owner of a platform table is not ours: there the trigger cannot be disabled.
         definition = _rows(
             connection,
@@ -244,6 +250,7 @@ def _triggers(connection: psycopg.Connection) -> Iterator[Mutant]:
             table,
             f"drop trigger {_quoted(name)} on {table}",
             definition,
+            runs=function,
         )
 
 
@@ -271,6 +278,15 @@ _FUNCTIONS = f"""
         p.oid::regprocedure::text as signature, n.nspname || '.' || p.proname as name,
         l.lanname as language, pg_get_functiondef(p.oid) as source, p.prosecdef as is_definer,
         p.prorettype = 'trigger'::regtype as is_trigger, p.pronargs as arguments,
+        exists (
+            select from pg_trigger as t
+            inner join pg_class as c on t.tgrelid = c.oid
+            cross join pg_roles as r
+            where t.tgfoid = p.oid and not r.rolsuper and r.rolname not like 'pg\\_%'
+                and not pg_has_role(r.oid, p.proowner, 'usage')
+                and (has_any_column_privilege(r.oid, c.oid, 'insert, update')
+                    or has_table_privilege(r.oid, c.oid, 'delete'))
+        ) as is_trigger_of_others,
         array(select r.role from unnest(array['authenticated', 'anon']) as r (role)
             where has_function_privilege(r.role, p.oid, 'execute')) as callers
     from pg_proc as p
@@ -285,14 +301,16 @@ _FUNCTIONS = f"""
 def _functions(connection: psycopg.Connection) -> Iterator[Mutant]:
     twins = {}
     found = connection.execute(_FUNCTIONS.encode()).fetchall()
-    for signature, name, language, source, _, _, arguments, _ in found:
+    for signature, name, language, source, _, _, arguments, _, _ in found:
         short = name.split(".")[1]
         if short.startswith("require_") and language == "plpgsql" and arguments:
             function = bodies.Function(short, signature, language, source)
             twins[short.replace("require_", "unchecked_", 1)] = function, arguments
-    for signature, name, language, source, is_definer, is_trigger, _, callers in found:
+    for row in found:
+        signature, name, language, source, is_definer, is_trigger, _, is_of_others, callers = row
         yield from _calls(signature, name, is_trigger, callers)
-        if is_definer and (callers or is_trigger):
+        # Of a trigger on what nobody but the owner may write, the owner is the caller.
+        if is_definer and (callers or is_of_others):
             yield Mutant(
                 f"function {name}: asks as its caller",
                 name,

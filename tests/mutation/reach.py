@@ -52,12 +52,18 @@ class Reach:
             """
             self.functions = {name for (name,) in connection.execute(query.encode())}
 
-    def of(self, name: str, *, steps: int = 9) -> list[str]:
+    def of(self, name: str) -> list[str]:
         """The name itself, what uses it, what uses that, and so on; each once."""
-        found, edge = [name], [name]
+        return [user for users in self.steps_from(name) for user in users]
+
+    def steps_from(self, name: str, *, steps: int = 9) -> list[list[str]]:
+        """The same, by how many steps it takes."""
+        found = [[name]]
         for _ in range(steps):
-            edge = sorted({user for used in edge for user in self.users.get(used, ())} - {*found})
-            found += edge
+            seen = {user for users in found for user in users}
+            found.append(
+                sorted({user for used in found[-1] for user in self.users.get(used, ())} - seen)
+            )
         return found
 
     def exposed(self, names: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -48,7 +48,7 @@ async def test_a_wrong_password_is_refused(stack: Stack) -> None:
 async def test_after_signing_out_nothing_can_be_done(stack: Stack) -> None:
     async with AsyncParley(stack.api_url, stack.publishable_key) as parley:
         await parley.auth.sign_in_with_password("alice@example.com", "parley-demo")
-        await parley.conversations.list()
+        await parley.inbox.list()
         await parley.auth.sign_out()
         assert parley.auth.user is None
         with pytest.raises(AuthenticationError):

@@ -69,13 +69,13 @@ async def test_the_inbox_pages_through_everything_once(people: People) -> None:
     started = [
         (await alice.parley.conversations.start_group(f"Group {number}")).id for number in range(7)
     ]
-    page = await alice.parley.conversations.list(limit=3)
+    page = await alice.parley.inbox.list(limit=3)
     assert len(page.items) == 3
     entries = [entry async for entry in page]
     assert [entry.conversation_id for entry in entries] == started[::-1]
-    again = await alice.parley.conversations.list(limit=3, cursor=page.next_cursor)
+    again = await alice.parley.inbox.list(limit=3, cursor=page.next_cursor)
     assert [entry.title for entry in again.items] == ["Group 3", "Group 2", "Group 1"]
-    whole = await alice.parley.conversations.list(limit=7)
+    whole = await alice.parley.inbox.list(limit=7)
     assert whole.next_cursor is None
 
 
@@ -83,7 +83,7 @@ async def test_an_entry_shows_the_counterpart_the_last_message_and_what_is_unrea
     room: Room,
 ) -> None:
     sent = [await room.as_alice.send(f"message {number}") for number in range(3)]
-    (entry,) = (await room.bob.parley.conversations.list()).items
+    (entry,) = (await room.bob.parley.inbox.list()).items
     assert entry.counterpart is not None
     assert entry.counterpart.username == room.alice.username
     assert entry.last_message == sent[-1]
@@ -91,8 +91,8 @@ async def test_an_entry_shows_the_counterpart_the_last_message_and_what_is_unrea
     place = await room.as_bob.mark_read(sent[1])
     assert (place.user_id, place.last_read_seq) == (room.bob.id, 2)
     assert (await room.as_bob.mark_read(1)).last_read_seq == 2
-    (entry,) = (await room.bob.parley.conversations.list()).items
+    (entry,) = (await room.bob.parley.inbox.list()).items
     assert entry.unread_count == 1
     await room.as_bob.mark_read()
-    (entry,) = (await room.bob.parley.conversations.list()).items
+    (entry,) = (await room.bob.parley.inbox.list()).items
     assert entry.unread_count == 0

@@ -198,7 +198,7 @@ async def test_whoever_is_removed_hears_no_more(stack: Stack, people: People) ->
 async def test_whoever_does_not_take_part_cannot_listen(people: People, room: Room) -> None:
     stranger = await people("stranger")
     group = await stranger.parley.conversations.start_group("Alone")
-    group._row = group._row.model_copy(update={"id": room.as_alice.id})
+    group.info = group.info.model_copy(update={"id": room.as_alice.id})
     with pytest.raises(NotFoundError):
         async with group.events():
             pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import psycopg
 import pytest
 
@@ -82,13 +84,29 @@ class TestBans:
         with pytest.raises(psycopg.Error) as refused:
             town.owner(back, "d")
         assert refused.value.diag.message_detail == "banned"
-        town.owner("update chat.tenant_members set removed_at = now() where user_id = %s", "c")
+        gone = "update chat.tenant_members set removed_at = now() where user_id = %s"
+        town.owner(gone, "c")
         town.owner(back, "c")
-        assert "c" in self.members(town, ALPHA)
-        assert "d" not in self.members(town, ALPHA)
+        town.owner(gone, "d")
+        town.owner(f"{back} and tenant_id = %s", "d", BETA)
+        assert self.members(town, ALPHA) == {"a", "b", "c", "mona"}
+        assert self.members(town, BETA) == {"a", "b", "c", "d", "mona"}
+
+    def test_a_ban_ends_later_than_it_begins(self, town):
+        ban = "select chat.ban_user(%s, 'spam', now() - interval '1 ms', %s)"
+        assert town.refused("mona", ban, "d", ALPHA) == "expiry_in_past"
+        assert town.owner("select * from chat.bans") == []
+
+    def test_nobody_is_banned_from_where_they_are_not(self, town):
+        town.owner(
+            "delete from chat.tenant_members where user_id = %s and tenant_id = %s", "d", ALPHA
+        )
+        for user in ("d", str(uuid.uuid4())):
+            assert town.refused("mona", BAN, user, "spam", ALPHA) == "user_not_found"
+        assert town.owner("select * from chat.bans") == []
 
     def test_banning_again_changes_that_ban_alone(self, town):
-        town.rank("a", BETA, "moderator")
+        town.rank("a", BETA, "owner")
         town.call("a", BAN, "d", "beta's", BETA)
         town.call("mona", BAN, "c", "of c", ALPHA)
         town.call("mona", BAN, "d", "first", ALPHA)
@@ -132,6 +150,29 @@ class TestBans:
         assert town.refused("mona", UNBAN, "d", ALPHA) == "outranked"
         town.owner("update chat.tenant_members set removed_at = now() where user_id = %s", "a")
         town.call("mona", UNBAN, "d", ALPHA)
+
+    @pytest.mark.parametrize("role", ["moderator", "admin", "owner"])
+    def test_only_who_is_below_is_banned(self, town, role):
+        town.rank("d", ALPHA, role)
+        assert town.refused("mona", BAN, "d", "spam", ALPHA) == "outranked"
+        assert "d" in self.members(town, ALPHA)
+        assert town.owner("select * from chat.bans") == []
+
+    def test_a_ban_of_before_binds_nobody(self, town):
+        town.rank("a", ALPHA, "owner")
+        town.call("a", BAN, "d", "by a", ALPHA)
+        assert town.refused("mona", BAN, "d", "by mona", ALPHA) == "outranked"
+        town.call("a", UNBAN, "d", ALPHA)
+        town.call("mona", BAN, "d", "by mona", ALPHA)
+        town.call("mona", UNBAN, "d", ALPHA)
+        assert "d" in self.members(town, ALPHA)
+
+    def test_a_moderator_of_before_sees_none(self, town):
+        town.call("mona", BAN, "d", "spam", ALPHA)
+        seen = "select count(*) from chat.bans"
+        assert town.call("mona", seen) == 1
+        town.owner("update chat.tenant_members set removed_at = now() where user_id = %s", "mona")
+        assert town.call("mona", seen) == 0
 
     def test_coming_back_is_for_oneself(self, town):
         for name in "cd":

@@ -176,6 +176,21 @@ def test_of_people_elsewhere_nothing_is_told_not_even_their_blocks(room):
     assert refused(database, users["alice"], add, room, users["charlie"]) == "user_not_found"
 
 
+def test_who_left_a_subject_does_not_open_it_again(room):
+    database, users, _ = room
+    database.owner.execute("update chat.settings set who_may_open_subjects = 'members'")
+    opened = "select chat.open_subject('order', '1', %s)"
+    both = json.dumps([{"user_id": users[name]} for name in ("alice", "bob")])
+    call(database, users["alice"], opened, both)
+    leave = "update chat.participants set left_at = '2020-01-01' where user_id = %s"
+    database.owner.execute(leave, (users["bob"],))
+    assert refused(database, users["bob"], opened, both) == "conversation_not_found"
+    # Nor does anybody when nobody is left in it.
+    database.owner.execute(leave, (users["alice"],))
+    for name in ("alice", "bob", "mallory"):
+        assert refused(database, users[name], opened, both) == "conversation_not_found"
+
+
 def test_who_may_open_no_subject_does_not_learn_which_there_are(room):
     database, users, _ = room
     with database.connect(role="service_role") as connection:
@@ -251,6 +266,16 @@ class TestWaysThatStayShut:
             # An error tells as much as a notice.
             stranger.execute("select from chat.messages where 1 / (length(body) - 6) = 1")
         assert told == []
+
+    def test_what_a_view_counts_is_told_to_those_who_take_part(self, room):
+        """A stranger who finds a way into chat_private."""
+        database, users, room = room
+        database.owner.execute("grant usage on schema chat_private to authenticated")
+        for user in (None, users["bob"]):
+            count = "select chat_private.expired_unread(%s, %s)"
+            assert refused(database, users["mallory"], count, room, user) == (
+                "conversation_not_found"
+            )
 
     def test_statistics_show_no_values(self, room):
         database, users, room = room

@@ -5,6 +5,8 @@ Every test has rows of others that a look-up by half of a key would find.
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from support.databases import Database
@@ -100,6 +102,7 @@ class TestContacts:
 
 def test_a_block_is_between_two(town):
     room = town.call("b", DIRECT, "c", ALPHA)
+    group = town.call("a", GROUP, [town.ids["b"]], ALPHA)
     for blocker, blocked in (
         ("b", "a"),
         ("c", "a"),
@@ -115,6 +118,90 @@ def test_a_block_is_between_two(town):
         )
     assert town.call("b", SEND, room) == 1
     assert town.call("c", SEND, room) == 2
+    # No topic is left but that of the two.
+    assert town.owner("select epoch from chat.conversations") == [(1,), (1,)]
+    pair = town.call("a", DIRECT, "mona", ALPHA)
+    town.call("mona", "insert into chat.blocks (blocked_id) values (%s) returning 1", "a")
+    epochs = dict(town.owner("select id::text, epoch from chat.conversations"))
+    assert epochs == {room: 1, group: 1, pair: 2}
+
+
+def test_who_blocked_the_caller_is_taken_nowhere(town):
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    town.owner("update chat.settings set who_may_open_subjects = 'members'")
+    town.owner("insert into chat.blocks (blocker_id, blocked_id) values (%s, %s)", "d", "a")
+    for query, *arguments in taking_along(town, room, "d"):
+        assert town.refused("a", query, *arguments) == "blocked", query
+    assert town.owner("select count(*) from chat.participants") == [(2,)]
+
+
+def taking_along(town: Town, room: object, name: str) -> list[tuple]:
+    """Every way to have somebody in a conversation of one's own."""
+    subject = (
+        "select chat.open_subject('order', '1', jsonb_build_array("
+        "jsonb_build_object('user_id', %s::text)), tenant_id => %s)"
+    )
+    return [
+        (DIRECT, name, ALPHA),
+        (GROUP, [town.ids[name]], ALPHA),
+        ("select chat.add_participants(%s, array[%s]::uuid[])", room, name),
+        (subject, name, ALPHA),
+    ]
+
+
+class TestDirect:
+    """Everybody talks with everybody in both tenants: twelve conversations, of two each."""
+
+    PAIRS = tuple(
+        (caller, other, tenant)
+        for tenant in (ALPHA, BETA)
+        for caller, other in itertools.permutations("abcd", 2)
+    )
+
+    @pytest.fixture
+    def rooms(self, town: Town) -> dict[tuple, object]:
+        found = {(caller, *more): town.call(caller, DIRECT, *more) for caller, *more in self.PAIRS}
+        assert len(set(found.values())) == 12
+        return found
+
+    def who_takes_part(self, town: Town) -> set[tuple]:
+        found = town.owner(
+            "select p.conversation_id::text, p.user_id::text from chat.participants as p"
+            " where p.left_at is null"
+        )
+        return {(room, name) for room, user in found for name in "abcd" if town.ids[name] == user}
+
+    def test_each_pair_has_its_own_and_keeps_it(self, town, rooms):
+        for (caller, *more), room in rooms.items():
+            assert town.call(caller, DIRECT, *more) == room
+        assert self.who_takes_part(town) == {(room, pair[0]) for pair, room in rooms.items()}
+
+    def test_who_comes_back_comes_back_to_that_one(self, town, rooms):
+        left = "2020-01-01"
+        for pair, room in rooms.items():
+            town.owner("update chat.participants set left_at = %s", left)
+            assert town.call(pair[0], DIRECT, *pair[1:]) == room
+            assert self.who_takes_part(town) == {(room, pair[0])}
+
+    def test_nobody_comes_back_twice(self, town, rooms):
+        """The other has left and waits: the caller, who is there, stays as they are."""
+        room = rooms["a", "b", ALPHA]
+        town.owner("update chat.participants set left_at = now() where user_id = %s", "b")
+        before = town.owner("select p::text from chat.participants as p order by 1")
+        assert town.call("a", DIRECT, "b", ALPHA) == room
+        assert town.owner("select p::text from chat.participants as p order by 1") == before
+        assert town.call("b", DIRECT, "a", ALPHA) == room
+        assert {name for known, name in self.who_takes_part(town) if known == room} == {"a", "b"}
+
+    def test_not_with_who_is_no_member_any_more(self, town, rooms):
+        town.owner(
+            "update chat.tenant_members set removed_at = now()"
+            " where user_id = %s and tenant_id = %s",
+            "d",
+            ALPHA,
+        )
+        assert town.refused("a", DIRECT, "d", ALPHA) == "user_not_found"
+        assert town.call("a", DIRECT, "d", BETA) == rooms["a", "d", BETA]
 
 
 @pytest.mark.parametrize("who", ["nobody", "removed", "elsewhere"])
@@ -131,17 +218,11 @@ def test_only_members_of_the_tenant_are_taken_along(town, who):
     )
     room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
     town.owner("update chat.settings set who_may_open_subjects = 'members'")
+    if who != "nobody":
+        # Not even a block of theirs is told.
+        town.owner("insert into chat.blocks (blocker_id, blocked_id) values (%s, %s)", "d", "a")
     before = town.owner("select id from chat.conversations")
-    subject = (
-        "select chat.open_subject('order', '1', jsonb_build_array("
-        "jsonb_build_object('user_id', %s::text)), tenant_id => %s)"
-    )
-    for query, *arguments in (
-        (DIRECT, "d", ALPHA),
-        (GROUP, [town.ids["d"]], ALPHA),
-        ("select chat.add_participants(%s, array[%s]::uuid[])", room, "d"),
-        (subject, "d", ALPHA),
-    ):
+    for query, *arguments in taking_along(town, room, "d"):
         assert town.refused("a", query, *arguments) == "user_not_found", query
     assert town.owner("select id from chat.conversations") == before
     assert town.owner("select count(*) from chat.participants") == [(2,)]
@@ -170,6 +251,16 @@ class TestMarks:
         town.call("a", "select chat.hide_message(%s, 1)", room)
         assert town.call("a", told, cursor["a"]) == []
         assert town.call("b", told, cursor["b"]) == [1]
+        # Nor is it to who never hid it.
+        cursor["a"] = town.call("a", "select chat.sync() ->> 'cursor'")
+        town.call("a", SEND, room)
+        cursor["a"] = town.call("a", "select chat.sync(%s) ->> 'cursor'", cursor["a"])
+        for _ in range(5):
+            town.call("b", "select chat.hide_message(%s, 2)", room)
+            town.call("b", "select chat.unhide_message(%s, 2)", room)
+        town.call("a", "select chat.hide_message(%s, 1)", room)
+        town.call("a", "select chat.unhide_message(%s, 1)", room)
+        assert town.call("a", told, cursor["a"]) == [1]
 
     def test_a_text_that_is_called_a_poll_has_no_results(self, town, room):
         results = (
@@ -180,6 +271,62 @@ class TestMarks:
 
     def test_a_direct_conversation_is_no_matter_for_the_log(self, town, room):
         added = "select count(*) from chat_private.audit_log where action = 'participants_added'"
-        assert town.owner(added) == [(0,)]
+        town.owner("update chat.participants set left_at = now()")
+        assert town.call("a", DIRECT, "b", ALPHA) == room
+        logged = "select count(*) from chat_private.audit_log where conversation_id is not null"
+        assert town.owner(logged) == [(0,)]
         town.call("a", GROUP, [town.ids["b"]], ALPHA)
         assert town.owner(added) == [(1,)]
+
+
+def test_whoever_is_written_in_as_gone_is_told_of_nothing(town):
+    """By the owner of the tables, who moves a history here from elsewhere."""
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    log = "select count(*) from chat_private.audit_log where action = 'participants_added'"
+    events = "select count(*) from realtime.messages"
+    notified = "select count(*) from chat.notifications"
+    before = [town.owner(query) for query in (log, events, notified)]
+    town.owner(
+        "insert into chat.participants (conversation_id, user_id, tenant_id, left_at)"
+        " values (%s, %s, %s, '2020-01-01')",
+        room,
+        "c",
+        ALPHA,
+    )
+    assert [town.owner(query) for query in (log, events, notified)] == before
+    assert town.owner("select participant_count from chat.conversations") == [(2,)]
+
+
+def test_who_left_hears_nothing_and_hides_nothing(town):
+    """c joined late, so that an old message is not repeated to all; d never read it either."""
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    town.call("a", SEND, room)
+    town.call(
+        "a",
+        "select chat.add_participants(%s, array[%s]::uuid[], see_history => false)",
+        room,
+        "c",
+    )
+    edit = "select chat.edit_message(%s, 1, %s)"
+    told = (
+        "select replace(topic, 'user:', ''), payload ? 'message' from realtime.messages"
+        " where event = 'message_updated' and topic like 'user:%%'"
+    )
+    town.call("a", edit, room, "while c is there")
+    assert dict(town.owner(told)) == dict.fromkeys((town.ids[name] for name in "abc"), False)
+    town.call("c", "select chat.leave(%s)", room)
+    town.owner("delete from realtime.messages")
+    town.call("a", edit, room, "after")
+    assert dict(town.owner(told)) == dict.fromkeys((town.ids[name] for name in "ab"), True)
+
+
+def test_who_joins_is_announced_to_everybody_there(town):
+    room = town.call("a", GROUP, [town.ids["b"]], ALPHA)
+    town.owner("delete from realtime.messages")
+    town.call("a", "select count(*) from chat.add_participants(%s, array[%s]::uuid[])", room, "c")
+    told = town.owner(
+        "select topic, payload -> 'participants' -> 0 ->> 'user_id' from realtime.messages"
+        " where event = 'participant_joined'"
+    )
+    topics = [f"conversation:{room}:1", *(f"user:{town.ids[name]}" for name in "abc")]
+    assert sorted(told) == sorted((topic, town.ids["c"]) for topic in topics)

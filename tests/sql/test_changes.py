@@ -160,6 +160,7 @@ def test_hidden_and_then_deleted_is_counted_once(group):
     database, users, room = group
     call(database, users["bob"], "select chat.hide_message(%s, 1)", room)
     call(database, users["alice"], "select chat.delete_message(%s, 1)", room)
+    assert unread(database, users["bob"]) == 1
     call(database, users["bob"], "select chat.unhide_message(%s, 1)", room)
     assert unread(database, users["bob"]) == 1
     no_drift(database)
@@ -184,7 +185,7 @@ def test_threads_count_their_messages(group):
 
 
 def test_expired_messages_are_not_unread(group):
-    database, users, _ = group
+    database, users, room = group
     assert unread(database, users["bob"]) == 2
     database.owner.execute(
         "update chat.messages set expires_at = now() - interval '1 millisecond' where seq = 1"
@@ -192,6 +193,14 @@ def test_expired_messages_are_not_unread(group):
     database.owner.execute("update chat.conversations set expires_from = now() - interval '1 s'")
     assert unread(database, users["bob"]) == 1
     assert call(database, users["bob"], "select unread_count from chat.unread_totals") == 1
+    # One that he hid before it expired is gone once, and what the system says was never unread.
+    call(database, users["bob"], "select chat.hide_message(%s, 3)", room)
+    database.owner.execute(
+        "insert into chat.messages (conversation_id, kind, body) values (%s, 'system', 'x')",
+        (room,),
+    )
+    database.owner.execute("update chat.messages set expires_at = now() - interval '1 millisecond'")
+    assert unread(database, users["bob"]) == 0
 
 
 def test_how_long_a_message_lives_is_its_sender_s_tier(group):

@@ -328,6 +328,47 @@ INSERTS = {
 }  # fmt: skip
 
 
+def copy(table: str, changes: str = "'id', gen_random_uuid()", where: str = "true") -> str:
+    """A second row of a table, like one that is there but for some columns."""
+    return (
+        f"insert into {table} overriding user value select n.* from {table} as r"
+        f" cross join jsonb_populate_record(r, jsonb_build_object({changes})) as n"
+        f" where {where} limit 1"
+    )
+
+
+# What would make a second of something that there is once.
+TWICE = {
+    "profiles_username_key": "update chat.profiles set username = case when id ="
+        " (select id from chat.profiles limit 1) then 'SAME' else 'same' end",
+    "tenants_slug_key": "update chat.tenants set slug = 'same'",
+    "conversations_direct_key": copy("chat.conversations", where="r.kind = 'direct'"),
+    "conversations_subject_key": copy("chat.conversations", where="r.kind = 'subject'"),
+    "messages_id_key":
+        "insert into chat.messages (conversation_id, id, body)"
+        " select conversation_id, id, 'x' from chat.messages limit 1",
+    "mentions_message_seq_user_id_key": "insert into chat.mentions select * from chat.mentions",
+    "drafts_conversation_id_user_id_thread_root_seq_key":
+        "insert into chat.drafts select * from chat.drafts",
+    "attachments_path_key": copy("chat.attachments", "'position', 10"),
+    "notifications_message_seq_user_id_key":
+        copy("chat.notifications", "'type', 'mention'", "r.message_seq is not null"),
+    "notifications_user_id_key_key":
+        f"update chat.notifications set {CUSTOM}, title = 'x', key = 'same'",
+    "push_tokens_token_key":
+        "with d as (insert into chat.devices (user_id, id) select user_id, gen_random_uuid()"
+        " from chat.devices limit 1 returning *)"
+        " insert into chat_private.push_tokens select user_id, id, 'fcm', 'token' from d",
+    "bans_tenant_id_user_id_idx": copy("chat.bans", where="r.lifted_at is null"),
+    "reports_open_message_idx":
+        copy("chat.reports", where="r.state = 'open' and r.message_seq is not null"),
+    "reports_open_user_idx":
+        "insert into chat.reports (tenant_id, reporter_id, reported_user_id, reason)"
+        " select tenant_id, reporter_id, reported_user_id, reason from chat.reports as r"
+        " cross join generate_series(1, 2)",
+}  # fmt: skip
+
+
 @pytest.fixture
 def world(database):
     """The owner's connection, in a transaction that has made rows of all tables."""
@@ -375,6 +416,11 @@ def test_references(world):
         found[name] = refusal(world, f"update {table} set {change} where ctid = {one}")
     for name, statement in INSERTS.items():
         found[name] = refusal(world, statement)
+    assert found == {name: name for name in found}
+
+
+def test_what_there_is_once(world):
+    found = {name: refusal(world, statement) for name, statement in TWICE.items()}
     assert found == {name: name for name in found}
 
 

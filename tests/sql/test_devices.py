@@ -84,6 +84,16 @@ def test_a_token_belongs_to_who_registered_it_last(users):
     assert devices(database, alice) == devices(database, bob) == [(phone, None)]
 
 
+def test_a_new_token_replaces_nobody_else_s(users):
+    """Both use the installation, as whose each has a token."""
+    database, (alice, bob) = users
+    phone = str(uuid.uuid4())
+    for user, token in ((alice, "one"), (bob, "two"), (alice, "three")):
+        with database.acting(user) as connection:
+            register(connection, phone, "fcm", token)
+    assert tokens(database) == {"two": (bob, phone), "three": (alice, phone)}
+
+
 def test_many_at_once_for_one_token(users):
     database, people = users
     phone = str(uuid.uuid4())
@@ -137,11 +147,14 @@ def test_revoking_ends_the_session_of_that_device_alone(users):
 
 
 def test_revoking_one_without_a_session(users):
-    database, (alice, _) = users
+    database, (alice, bob) = users
     with database.acting(alice) as connection:
         phone = register(connection)
+        with database.acting(bob) as other:
+            register(other, phone)
         connection.execute("select chat.revoke_device(%s)", (phone,))
-        assert devices(database, alice) == []
+    assert devices(database, alice) == []
+    assert devices(database, bob) == [(phone, None)]
 
 
 def test_one_revokes_and_drops_no_device_of_others(users):
@@ -174,16 +187,22 @@ def test_dropping_one_drops_its_token(users):
 
 def test_the_longest_unseen_give_way(users):
     database, (alice, bob) = users
-    with database.acting(bob) as connection:
-        others = register(connection)
     with database.acting(alice) as connection:
         made = [register(connection, None, "fcm", f"token {number}") for number in range(20)]
+    with database.acting(bob) as connection:
+        # On the installation that is alice's longest unseen.
+        others = register(connection, made[1])
+    with database.acting(alice) as connection:
         # Seen again, so it stays.
         register(connection, made[0], "fcm", "token 0")
         newest = register(connection, None, "fcm", "newest")
     assert {device for device, _ in devices(database, alice)} == {made[0], *made[2:], newest}
     assert len(tokens(database)) == 20
     assert devices(database, bob) == [(others, None)]
+    # Twenty each, whatever others have seen since.
+    with database.acting(bob) as connection:
+        another = register(connection)
+    assert devices(database, bob) == [(others, None), (another, None)]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,13 @@ def test_the_last_owner_stays_owner_and_leaving_passes_it_on(group):
     call(database, alice, ADD, room, users["charlie"])
     call(database, alice, SET_ROLE, room, users["charlie"], "admin")
     assert refused(database, alice, room, SET_ROLE, room, alice, "member") == "last_owner"
+    # An owner who has left is none.
+    database.owner.execute(
+        "insert into chat.participants (conversation_id, user_id, tenant_id, role, left_at)"
+        " select id, %s, tenant_id, 'owner', now() from chat.conversations where id = %s",
+        (users["dora"], room),
+    )
+    assert refused(database, alice, room, SET_ROLE, room, alice, "member") == "last_owner"
 
     call(database, alice, "select chat.leave(%s)", room)
     # The admin, though bob has been there longer.
@@ -285,6 +292,12 @@ def test_settings_are_the_admins_to_change(database):
     change = "update chat.settings set fan_out_limit = 7 returning fan_out_limit"
     assert call(database, bob, change) is None
     assert call(database, alice, change) == 7
+    # Nor are they an admin's of before, who sees none of it; without looking, either.
+    removed = "update chat.tenant_members set removed_at = %s where user_id = %s"
+    database.owner.execute(removed, ("2020-01-01", alice))
+    with database.acting(alice) as connection:
+        assert connection.execute("update chat.settings set fan_out_limit = 8").rowcount == 0
+    database.owner.execute(removed, (None, alice))
     for column, value in (("tenant_id", "gen_random_uuid()"),):
         with database.acting(alice) as connection, pytest.raises(psycopg.Error) as error:
             connection.execute(f"update chat.settings set {column} = {value}")

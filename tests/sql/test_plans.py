@@ -226,7 +226,7 @@ QUERIES = {
     "sync, 50 messages": Query(
         "select chat.sync(%(behind)s)",
         1,
-        6000,
+        6500,
         4000,
         calls=300,
         may_scan=frozenset({"conversations"}),

@@ -244,6 +244,16 @@ class TestTheEnd:
             assert refused(connection, "close_poll", room, 1) == "not_allowed_to_close"
         assert state(database) == before
 
+    def test_not_by_who_may_not_write(self, group):
+        database, (_, bob, _), room = group
+        database.owner.execute(
+            "update chat.participants set silenced_until = 'infinity' where user_id = %s", (bob,)
+        )
+        before = state(database)
+        with database.acting(bob) as connection:
+            assert refused(connection, "close_poll", room, 1) == "silenced"
+        assert state(database) == before
+
     def test_at_its_time(self, group):
         database, (alice, _, _), room = group
         (soon,) = database.owner.execute("select to_jsonb(now() + interval '1 hour')").fetchone()
@@ -270,6 +280,9 @@ class TestTheEnd:
             assert state(database) == before
             # Its caption can be.
             call(connection, "edit_message", room, 1, "new")
+        with pytest.raises(psycopg.Error) as error:
+            database.owner.execute("update chat.messages set kind = 'custom' where seq = 1")
+        assert error.value.diag.message_detail == "immutable_column"
 
 
 class TestWhatCannotBeReadHasNoResults:

@@ -44,3 +44,10 @@ def test_status_is_set_by_oneself(alice, database):
     ).fetchall() == [("alice", "away"), ("bob", "offline")]
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):
         alice.execute("select chat.set_status('invisible')")
+
+
+def test_a_change_has_its_time(alice):
+    changed = "select updated_at > %s from chat.profiles"
+    (before,) = alice.execute("select updated_at from chat.profiles").fetchone()
+    rename(alice, "alice_2")
+    assert alice.execute(changed, (before,)).fetchone() == (True,)

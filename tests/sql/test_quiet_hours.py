@@ -96,6 +96,16 @@ def test_preferences_that_mean_nothing(database, values, reason):
     assert database.owner.execute("select * from chat.notification_preferences").fetchall() == []
 
 
+def test_a_change_of_preferences_has_its_time(database):
+    alice = database.user("alice")
+    set_preferences(database, alice, push="all")
+    with database.acting(alice) as connection:
+        at = "select updated_at from chat.notification_preferences"
+        (before,) = connection.execute(at).fetchone()
+        connection.execute("update chat.notification_preferences set push = 'none'")
+        assert connection.execute(at).fetchone()[0] > before
+
+
 @pytest.fixture
 def group(database):
     """Alice's group with bob and charlie, who have a device each."""
@@ -212,7 +222,8 @@ def test_what_a_user_wants_on_their_devices(group, push, told):
 
 
 @pytest.mark.parametrize(
-    "reason", ["muted", "deleted", "hidden", "expired", "removed", "blocked", "signed out"]
+    "reason",
+    ["muted", "deleted", "hidden", "expired", "read", "removed", "blocked", "signed out"],
 )
 def test_nothing_that_cannot_be_read_or_is_not_wanted_any_more(group, reason):
     database, (alice, bob, _), room = group
@@ -237,6 +248,9 @@ def test_nothing_that_cannot_be_read_or_is_not_wanted_any_more(group, reason):
                 reader.execute("select chat.hide_message(%s, %s)", (room, seq))
         elif reason == "expired":
             database.owner.execute("update chat.messages set expires_at = now()")
+        elif reason == "read":
+            reader.execute("select chat.mark_read(%s)", (room,))
+            reader.execute("select chat.mark_notifications_read(up_to_id => 1000)")
         elif reason == "removed":
             connection.execute("select chat.remove_participant(%s, %s)", (room, bob))
         elif reason == "blocked":
@@ -262,3 +276,26 @@ def test_whoever_joined_later_is_not_told_of_before(group):
         send(connection, room)
     assert "dave" not in pushes(database, room, 1)
     assert "dave" in pushes(database, room, 2)
+
+
+def test_what_the_system_says_goes_to_nobody(group):
+    database, _, room = group
+    database.owner.execute(
+        "insert into chat.messages (conversation_id, kind, body) values (%s, 'system', 'x')",
+        (room,),
+    )
+    assert pushes(database, room) == {}
+
+
+def test_who_comes_back_without_history_is_told_of_nothing_before(group):
+    database, (alice, bob, _), room = group
+    with database.acting(bob) as connection:
+        send(connection, room)
+    with database.acting(alice) as connection:
+        connection.execute("select chat.react(%s, 1, '👍')", (room,))
+        connection.execute("select chat.remove_participant(%s, %s)", (room, bob))
+        connection.execute(
+            "select chat.add_participants(%s, %s::uuid[], see_history => false)", (room, [bob])
+        )
+    told = [reason for token, reason, *_ in notification_pushes(database) if "bob" in token]
+    assert told == ["added_to_conversation"]

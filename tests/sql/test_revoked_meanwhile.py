@@ -24,6 +24,8 @@ CALLS = {
     "update_conversation": "select chat.update_conversation(%(room)s, title => 'Mine')",
     "add_participants": "select chat.add_participants(%(room)s, array[%(carol)s]::uuid[])",
     "remove_participant": "select chat.remove_participant(%(room)s, %(alice)s)",
+    "set_slow_mode": "select chat.set_slow_mode(%(room)s, 5)",
+    "silence_participant": "select chat.silence_participant(%(room)s, %(alice)s, 'infinity')",
 }
 
 # Each with arguments that a user could give, but here there is no user.
@@ -36,20 +38,21 @@ WITHOUT_A_USER = {
     "decline_contact": "select chat.decline_contact(%(alice)s)",
     "hide_message": "select chat.hide_message(%(room)s, 1)",
     "leave": "select chat.leave(%(room)s)",
+    "mark_notifications_read": "select chat.mark_notifications_read(up_to_id => 1)",
     "mark_thread_read": "select chat.mark_thread_read(%(room)s, 1)",
     "open_subject": "select chat.open_subject('order', '1')",
     "pin_message": "select chat.pin_message(%(room)s, 1)",
     "read_audit_log": "select chat.read_audit_log()",
+    "register_device": "select chat.register_device(gen_random_uuid())",
     "remove_contact": "select chat.remove_contact(%(alice)s)",
     "report_message": "select chat.report_message(%(room)s, 1, 'spam')",
     "report_user": "select chat.report_user(%(alice)s, 'spam')",
     "request_contact": "select chat.request_contact(%(alice)s)",
     "resolve_report": "select chat.resolve_report(gen_random_uuid(), 'resolved')",
     "return_after_ban": "select chat.return_after_ban()",
+    "revoke_device": "select chat.revoke_device(gen_random_uuid())",
     "set_role": "select chat.set_role(%(room)s, %(alice)s, 'member')",
-    "set_slow_mode": "select chat.set_slow_mode(%(room)s, 5)",
     "set_status": "select chat.set_status('online')",
-    "silence_participant": "select chat.silence_participant(%(room)s, %(alice)s)",
     "start_direct": "select chat.start_direct(%(alice)s)",
     "start_group": "select chat.start_group('Group')",
     "sync": "select chat.sync()",
@@ -153,3 +156,48 @@ def test_who_opens_a_subject_second_must_be_among_those_of_the_first(room):
         "select user_id::text from chat.participants as p inner join chat.conversations as c"
         " on p.conversation_id = c.id where c.kind = 'subject'"
     ).fetchall() == [(names["alice"],)]
+
+
+def test_a_moderator_who_is_demoted_meanwhile_bans_nobody(room):
+    database, names = room
+    role = "update chat.tenant_members set role = %s where user_id = %s"
+    database.owner.execute(role, ("moderator", names["bob"]))
+    refused: list[psycopg.Error] = []
+
+    def ban():
+        with database.acting(names["bob"]) as bob:
+            try:
+                bob.execute("select chat.ban_user(%s)", (names["carol"],))
+            except psycopg.Error as error:
+                refused.append(error)
+
+    with psycopg.connect(database.url) as owner:
+        owner.execute(
+            "select from chat.tenant_members where user_id = %s for update", (names["carol"],)
+        )
+        thread = threading.Thread(target=ban)
+        thread.start()
+        eventually(lambda: database.owner.execute(WAITING).fetchone() == (True,))
+        owner.execute(role, ("member", names["bob"]))
+    thread.join()
+    assert [error.diag.message_detail for error in refused] == ["not_a_moderator"]
+    assert database.owner.execute("select * from chat.bans").fetchall() == []
+
+
+def test_who_leaves_while_they_are_removed_left_when_they_were_removed(room):
+    database, names = room
+
+    def leave():
+        with database.acting(names["bob"]) as bob:
+            bob.execute("select chat.leave(%(room)s)", names)
+
+    with database.acting(names["alice"]) as alice:
+        with alice.transaction():
+            alice.execute("select chat.remove_participant(%(room)s, %(bob)s)", names)
+            thread = threading.Thread(target=leave)
+            thread.start()
+            eventually(lambda: database.owner.execute(WAITING).fetchone() == (True,))
+            before = alice.execute("select p::text from chat.participants as p").fetchall()
+        thread.join()
+    after = database.owner.execute("select p::text from chat.participants as p").fetchall()
+    assert sorted(after) == sorted(before)

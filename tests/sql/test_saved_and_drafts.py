@@ -61,9 +61,11 @@ def test_a_draft_counts_as_a_private_change(pair):
     database, users, room = pair
     with database.acting(users["bob"]) as connection:
         connection.execute(WRITES["drafts"], {"room": room, "user": users["bob"]})
-        before = connection.execute("select rev from chat.participant_settings").fetchone()
+        state = "select s.rev, d.updated_at from chat.participant_settings as s, chat.drafts as d"
+        rev, written_at = connection.execute(state).fetchone()
         connection.execute("update chat.drafts set body = 'half a sentence'")
-        after = connection.execute("select rev from chat.participant_settings").fetchone()
-    assert before[0] >= 1
-    assert after[0] == before[0] + 1
+        new_rev, changed_at = connection.execute(state).fetchone()
+    assert rev >= 1
+    assert new_rev == rev + 1
+    assert changed_at > written_at
     assert count(database, users["alice"], "participant_settings") == 0

@@ -161,7 +161,7 @@ def test_a_reply_answers_a_message_of_the_same_conversation(pair):
 
 
 def test_even_the_owner_of_the_tables_cannot_forge_an_order(pair):
-    database, alice, _, room = pair
+    database, alice, bob, room = pair
     (message,) = database.owner.execute(
         "insert into chat.messages (conversation_id, sender_id, body, seq, rev, created_at) "
         "values (%s, %s, 'direct', 77, 99, '2020-01-01') returning to_jsonb(messages)",
@@ -169,9 +169,15 @@ def test_even_the_owner_of_the_tables_cannot_forge_an_order(pair):
     ).fetchone()
     assert message["seq"] == 1
     assert not message["created_at"].startswith("2020")
+    for change in ("seq = 5", "sender_id = %(bob)s", "created_at = now()"):
+        with pytest.raises(psycopg.Error) as refused:
+            database.owner.execute(f"update chat.messages set {change}", {"bob": bob})
+        assert refused.value.diag.message_detail == "immutable_column"
     with pytest.raises(psycopg.Error) as refused:
-        database.owner.execute("update chat.messages set seq = 5")
-    assert refused.value.diag.message_detail == "immutable_column"
+        database.owner.execute(
+            "insert into chat.messages (conversation_id, body) values (gen_random_uuid(), 'x')"
+        )
+    assert refused.value.diag.message_detail == "conversation_not_found"
 
 
 def test_a_sender_must_be_a_participant(pair):

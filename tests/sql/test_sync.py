@@ -232,6 +232,34 @@ class TestMembership:
         assert entry(sync(database, bob, cursor))["resync"]
 
 
+class TestWhatCannotBeRead:
+    """4 to 6 are new; 5 has expired and 6 is hidden. bob has saved 1, expired too, and 2."""
+
+    @pytest.fixture
+    def told(self, group):
+        database, (alice, bob, _), room = group
+        with database.acting(bob) as connection:
+            for seq in (1, 2):
+                connection.execute(
+                    "insert into chat.saved_messages (conversation_id, message_seq)"
+                    " values (%s, %s)",
+                    (room, seq),
+                )
+        cursor = sync(database, bob)["cursor"]
+        for seq in (4, 5, 6):
+            call(database, alice, "send_message", room, f"said {seq}")
+        call(database, bob, "hide_message", room, 6)
+        database.owner.execute("update chat.messages set expires_at = now() where seq in (1, 5)")
+        return entry(sync(database, bob, cursor))
+
+    def test_is_not_told(self, told):
+        assert [message["body"] for message in told["messages"]] == ["said 4"]
+        assert told["conversation"]["last_message"]["seq"] == 4
+
+    def test_is_not_saved(self, told):
+        assert [saved["message_seq"] for saved in told["private"]["saved_messages"]] == [2]
+
+
 class TestOneConversation:
     """With conversation_id."""
 

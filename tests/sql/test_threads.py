@@ -176,6 +176,20 @@ def test_who_left_has_no_threads_and_gains_none(group):
     assert threads(database, alice) == {1: 1}
 
 
+def test_whose_message_it_is_does_not_follow_from_elsewhere(group):
+    """alice has left when bob answers her; and is back, without it, when charlie does."""
+    database, (alice, bob, charlie), room = group
+    call(database, alice, "set_role", room, bob, "owner")
+    with database.acting(alice) as connection:
+        connection.execute("select chat.leave(%s)", (room,))
+    say(database, bob, room, 1)
+    call(database, bob, "add_participants", room, [alice], None, False)
+    say(database, charlie, room, 1)
+    assert database.owner.execute(
+        "select array_agg(user_id::text order by user_id) from chat.thread_reads"
+    ).fetchone() == (sorted([bob, charlie]),)
+
+
 def test_watermarks_are_one_s_own(group):
     database, (alice, bob, _), room = group
     say(database, bob, room, 1)
@@ -219,3 +233,24 @@ def test_counts_after_random_writes_at_once(group):
         ).fetchall()
         assert threads(database, user) == dict(expected)
     assert database.owner.execute("select * from chat.check_counters()").fetchall() == []
+
+
+@pytest.mark.parametrize("how", ["thread_root_seq", "reply_to_seq"])
+@pytest.mark.parametrize("reason", ["none", "late", "deleted", "expired"])
+def test_nobody_answers_what_they_cannot_read(group, how, reason):
+    database, (alice, bob, _), room = group
+    if reason == "late":
+        bob = database.user("late")
+        with database.acting(alice) as connection:
+            connection.execute(
+                "select chat.add_participants(%s, %s::uuid[], see_history => false)", (room, [bob])
+            )
+    elif reason == "deleted":
+        call(database, alice, "delete_message", room, 1)
+    elif reason == "expired":
+        database.owner.execute("update chat.messages set expires_at = now()")
+    seq = 99 if reason == "none" else 1
+    with database.acting(bob) as connection, pytest.raises(psycopg.Error) as error:
+        connection.execute(f"select chat.send_message(%s, 'x', {how} => %s)", (room, seq))
+    assert error.value.diag.message_detail == "message_not_found"
+    assert database.owner.execute("select count(*) from chat.messages").fetchone() == (1,)

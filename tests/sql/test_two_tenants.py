@@ -147,6 +147,41 @@ def test_leaving_one_leaves_its_conversations_alone(two):
     assert set(call(database, users["alice"], seen)) == set(made.values())
 
 
+def test_who_is_removed_leaves_when_they_are_and_not_again(two):
+    """By a server with the service role, which may not write participants."""
+    database, users = two
+    made = rooms(database, users)
+    database.owner.execute(
+        "update chat.participants set left_at = '2020-01-01' where conversation_id = %s",
+        (made[BETA],),
+    )
+    with database.acting(None, role="service_role") as server:
+        server.execute(
+            "update chat.tenant_members set removed_at = now() where user_id = %s", (users["bob"],)
+        )
+    left = (
+        "select conversation_id::text, left_at > '2021-01-01' from chat.participants"
+        " where user_id = %s"
+    )
+    assert dict(database.owner.execute(left, (users["bob"],)).fetchall()) == {
+        made[ALPHA]: True,
+        made[BETA]: False,
+    }
+
+
+def test_words_are_those_of_the_languages_of_one_s_own(two):
+    """A tenant where "the" is a word does not make it one in another, where it is none."""
+    database, users = two
+    database.owner.execute(
+        "update chat.settings set search_language = 'english' where tenant_id = %s", (ALPHA,)
+    )
+    call(database, users["alice"], GROUP, users["bob"], ALPHA)
+    find = "select chat.search_messages('the')"
+    assert refused(database, users["alice"], find) == "search_query_empty"
+    call(database, users["alice"], GROUP, users["bob"], BETA)
+    assert call(database, users["alice"], find) is None
+
+
 def test_an_admin_reads_the_log_of_one_s_own(two):
     database, users = two
     rooms(database, users)
@@ -236,8 +271,15 @@ def test_a_moderator_of_one_handles_its_reports_alone(two):
     )
     resolve = "select chat.resolve_report(%s, 'dismissed')"
     assert refused(database, users["carol"], resolve, report) == "report_not_found"
-    assert call(database, users["carol"], "select count(*) from chat.reports") == 0
+    seen = "select count(*) from chat.reports"
+    assert call(database, users["carol"], seen) == 0
     assert call(database, users["carol"], "select count(*) from chat.report_evidence") == 0
+    assert call(database, users["bob"], seen) == 1
+    database.owner.execute(
+        "update chat.tenant_members set removed_at = now() where tenant_id = %s and user_id = %s",
+        (ALPHA, users["bob"]),
+    )
+    assert call(database, users["bob"], seen) == 0
 
 
 def test_a_late_joiner_of_one_conversation_reads_no_other(two):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,15 +13,18 @@ import pytest
 
 from parley_stack.testing import Stack
 from support.auth_servers import Serve, auth_servers
+from support.stacks import start_stack
 from support.storage import storage_client, temporary_bucket
 
 CONFIG = """\
 project_id = "notes"
 
 [api]
+port = 54391
 schemas = ["public"]
 
 [db]
+port = 54392
 major_version = 17
 """
 
@@ -37,12 +41,10 @@ with check (true);
 """
 
 
-@pytest.fixture
-def project() -> Iterator[Path]:
-    """The folder of a project with one migration and a seed.
-
-    Not under pytest's temporary folder: that is private to root when root runs the tests, and the
-    database server, which does not run as root, could not enter it.
+@contextmanager
+def _project() -> Iterator[Path]:
+    """Not under pytest's temporary folder: that is private to root when root runs the tests, and
+    the database server, which does not run as root, could not enter it.
     """
     folder = Path(tempfile.mkdtemp(prefix="parley-project-"))
     folder.chmod(0o755)
@@ -55,6 +57,22 @@ def project() -> Iterator[Path]:
     )
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    """The folder of a project with one migration and a seed."""
+    with _project() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def notes() -> Iterator[Stack]:
+    """Such a project, running for the tests of one file."""
+    with _project() as folder:
+        running = start_stack(folder, "--ephemeral")
+        yield running
+        running.stop()
 
 
 @pytest.fixture

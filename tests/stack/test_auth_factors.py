@@ -161,6 +161,8 @@ class TestFactors:
         gone = await auth.delete(f"{path}/{factor['id']}", headers=admin)
         assert gone.json()["id"] == factor["id"]
         assert (await auth.get(path, headers=admin)).json() == []
+        nobody = await auth.get(f"/admin/users/{uuid.uuid4()}/factors", headers=admin)
+        assert (nobody.status_code, nobody.json()["code"]) == (404, "user_not_found")
 
 
 @pytest.fixture
@@ -253,6 +255,13 @@ class TestTelephone:
         assert (answer.status_code, answer.json()["code"]) == (422, "sms_send_failed")
         assert "test_otp" in answer.json()["message"]
 
+    async def test_no_change_of_number_is_under_way(self, auth: httpx.AsyncClient) -> None:
+        body = {"type": "phone_change", "phone": "+15005550006", "token": "123456"}
+        answer = await auth.post("/verify", json=body)
+        assert (answer.status_code, answer.json()["message"]) == (
+            403, "Token has expired or is invalid",
+        )  # fmt: skip
+
     async def test_off_unless_configured(self, serve: Serve) -> None:
         answer = await (await serve()).post("/otp", json={"phone": "+15005550006"})
         assert answer.json()["code"] == "phone_provider_disabled"
@@ -266,6 +275,13 @@ class TestOthers:
         assert "auth.external.github" in github.json()["message"]
         google = (await auth.get("/authorize?provider=google")).json()
         assert google["message"] == "Unsupported provider: provider is not enabled"
+        body = {"provider": "google", "id_token": "a.b.c"}
+        token = await auth.post("/token?grant_type=id_token", json=body)
+        assert (token.status_code, token.json()["code"]) == (400, "provider_disabled")
+        assert token.json()["message"].startswith("Provider google is not enabled")
+        wallet = await auth.post("/token?grant_type=web3", json={"chain": "solana"})
+        assert (wallet.status_code, wallet.json()["code"]) == (422, "web3_provider_disabled")
+        assert wallet.json()["message"].startswith("Web3 provider is disabled")
         saml = await auth.post("/sso", json={"domain": "example.com"})
         assert (saml.status_code, saml.json()["message"]) == (404, "SAML 2.0 is disabled")
         session = await sign_in(auth, email, new=True)

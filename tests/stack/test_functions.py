@@ -49,6 +49,17 @@ entrypoint = "./elsewhere/open.ts"
 OWN = "env(PARLEY_TEST_OWN)"
 [functions.off]
 enabled = false
+[functions.mapped]
+import_map = "./elsewhere/map.json"
+"""
+
+MAPPED = """
+import { greeting } from "phrases";
+
+Deno.serve((request) => new Response(greeting, {
+  status: request.method === "OPTIONS" ? 200 : 418,
+  headers: { "Access-Control-Allow-Origin": "https://app.example" },
+}));
 """
 
 ENV = {"PARLEY_TEST_OWN": "mine", "PARLEY_TEST_SECRET": "not for functions"}
@@ -56,11 +67,11 @@ ENV = {"PARLEY_TEST_OWN": "mine", "PARLEY_TEST_SECRET": "not for functions"}
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """A project with four functions; readable by the database's user."""
+    """A project with five functions; readable by the database's user."""
     made = Path(tempfile.mkdtemp(prefix="parley-functions-"))
     made.chmod(0o755)
     supabase = made / "supabase"
-    for name in ("hello", "broken", "off"):
+    for name in ("hello", "broken", "off", "mapped"):
         (supabase / "functions" / name).mkdir(parents=True)
     (supabase / "config.toml").write_text(CONFIG)
     (supabase / "functions" / ".env").write_text("FROM_FILE=yes\nSUPABASE_URL=http://no\n")
@@ -71,7 +82,11 @@ def folder() -> Iterator[Path]:
     )
     (supabase / "functions" / "broken" / "index.ts").write_text("throw new Error('no start');")
     (supabase / "functions" / "off" / "index.ts").write_text(HELLO)
+    (supabase / "functions" / "mapped" / "index.ts").write_text(MAPPED)
     (supabase / "elsewhere").mkdir()
+    (supabase / "elsewhere" / "map.json").write_text(
+        '{"imports": {"phrases": "../functions/words.ts"}}'
+    )
     (supabase / "elsewhere" / "open.ts").write_text(
         "export default { fetch: (r: Request) => new Response(`open ${Deno.env.get('OWN')}`) };"
     )
@@ -120,9 +135,28 @@ def test_tokens_are_verified_unless_told_otherwise(served: Stack, http: httpx.Cl
     )  # fmt: skip
     wrong = httpx.post(f"{url}/hello", headers={"Authorization": "Bearer abc"})
     assert (wrong.status_code, wrong.json()) == (401, {"msg": "Invalid JWT"})
+    assert wrong.headers["x-relay-error"] == "true"
+    assert "X-Relay-Error" in wrong.headers["access-control-expose-headers"]
     key = httpx.post(f"{url}/hello", headers={"apikey": served.publishable_key}, timeout=90)
     assert key.status_code == 201
+    assert "x-relay-error" not in key.headers
     assert httpx.get(f"{url}/open", timeout=90).text == "open mine"
+
+
+def test_a_function_answers_browsers_itself_and_has_its_own_import_map(
+    http: httpx.Client, served: Stack
+) -> None:
+    answer = http.post("/mapped")
+    assert (answer.status_code, answer.text) == (418, "hello")
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    # A browser sends no token with a preflight.
+    preflight = httpx.options(
+        f"{served.api_url}/functions/v1/mapped",
+        headers={"Origin": "https://app.example", "Access-Control-Request-Method": "POST"},
+        timeout=90,
+    )
+    assert (preflight.status_code, preflight.text) == (200, "hello")
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
 
 
 def test_answers_are_streamed(http: httpx.Client) -> None:
@@ -132,7 +166,8 @@ def test_answers_are_streamed(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("slug", ["missing", "off", "..%2f..%2fetc", "elsewhere"])
 def test_what_is_not_there(http: httpx.Client, slug: str) -> None:
-    assert http.post(f"/{slug}").status_code == 404
+    answer = http.post(f"/{slug}")
+    assert (answer.status_code, answer.headers["x-relay-error"]) == (404, "true")
 
 
 def test_function_that_does_not_start(http: httpx.Client) -> None:

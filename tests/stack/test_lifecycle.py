@@ -61,6 +61,11 @@ def test_data_outlives_a_stop_and_seeds_run_once(project):
     where = ports()
     first = start_stack(project, *where)
     try:
+        # The command line wins over config.toml.
+        assert (
+            first.api_url.rpartition(":")[2],
+            psycopg.conninfo.conninfo_to_dict(first.db_url)["port"],
+        ) == (where[1], where[3])
         assert notes(first) == ["seeded"]
         assert add_note(first, "kept") == 201
     finally:
@@ -217,3 +222,15 @@ def test_ports_are_on_loopback_only(stack):
             # Somebody may bind it on all other addresses, so the stack has not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.2", port))
+
+
+def test_a_configuration_with_the_old_name_of_the_mail_catcher(project):
+    config = project / "supabase" / "config.toml"
+    config.write_text(config.read_text() + '[db.seed]\nsql_paths = ["../more/*.sql"]\n[inbucket]\n')
+    (project / "more").mkdir()
+    (project / "supabase" / "seed.sql").rename(project / "more" / "seed.sql")
+    running = start_stack(project, "--ephemeral")
+    try:
+        assert notes(running) == ["seeded"]
+    finally:
+        running.stop()

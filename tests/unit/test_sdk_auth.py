@@ -112,13 +112,13 @@ async def test_signed_in_requests_carry_the_users_token(
     user = parley.auth.user
     assert user is not None
     assert user.email == "alice@example.com"
-    await parley.conversations.list()
+    await parley.inbox.list()
     assert project.bearers == [token(1)]
 
 
 async def test_however_many_ask_one_refresh_is_sent(parley: AsyncParley, project: Project) -> None:
     await expire(parley, project)
-    await asyncio.gather(*(parley.conversations.list() for _ in range(20)))
+    await asyncio.gather(*(parley.inbox.list() for _ in range(20)))
     assert project.grants == ["password", "refresh_token"]
     assert set(project.bearers) == {token(2)}
 
@@ -140,7 +140,7 @@ async def test_a_token_that_expired_early_is_replaced_and_the_request_repeated(
 ) -> None:
     await sign_in(parley)
     project.accepted = token(2)
-    await parley.conversations.list()
+    await parley.inbox.list()
     assert project.bearers == [token(1), token(2)]
 
 
@@ -150,7 +150,7 @@ async def test_a_token_that_is_refused_for_good_is_an_error_and_no_loop(
     await sign_in(parley)
     project.accepted = "another"
     with pytest.raises(AuthenticationError):
-        await parley.conversations.list()
+        await parley.inbox.list()
     assert len(project.bearers) == 2
 
 
@@ -158,7 +158,7 @@ async def test_a_session_that_ended_signs_out(parley: AsyncParley, project: Proj
     await expire(parley, project)
     project.is_session_over = True
     with pytest.raises(AuthenticationError) as raised:
-        await parley.conversations.list()
+        await parley.inbox.list()
     assert raised.value.code == "refresh_token_not_found"
     assert raised.value.hint == "Sign in again."
     assert parley.auth.user is None

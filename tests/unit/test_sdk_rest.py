@@ -97,6 +97,8 @@ async def test_every_request_names_the_schema_and_carries_the_key(
         httpx.Response(502, text="<html>"),
         httpx.Response(503, json={"code": "PGRST001", "message": "No connection."}),
         httpx.Response(504),
+        httpx.Response(500, text="upstream"),
+        httpx.Response(500, json={"code": "57P01", "message": "Shut down."}),
     ],
 )
 async def test_a_send_is_repeated_with_the_same_id(
@@ -116,7 +118,7 @@ async def test_a_send_is_repeated_with_the_same_id(
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 429, 500])
 async def test_a_refusal_is_not_repeated(parley: AsyncParley, server: Server, status: int) -> None:
-    server.answers = [httpx.Response(status, json={"message": "No."})]
+    server.answers = [httpx.Response(status, json={"code": "XX000", "message": "No."})]
     with pytest.raises(Exception, match=r"No\."):
         await parley.conversations.start_group("Tea")
     assert len(server.requests) == 1
@@ -130,19 +132,19 @@ async def test_attempts_end_with_the_last_error(server: Server) -> None:
         AsyncParley("https://example.com", "key", retry_seconds=0, http_client=client) as parley,
     ):
         with pytest.raises(ConnectionFailedError) as raised:
-            await parley.conversations.list()
+            await parley.inbox.list()
         assert "10.0.0.1" not in str(raised.value)
         assert isinstance(raised.value.__cause__, httpx.ConnectError)
         server.answers = [httpx.ReadTimeout("slow")]
         with pytest.raises(RequestTimeoutError):
-            await parley.conversations.list()
+            await parley.inbox.list()
     assert len(server.requests) == 2
 
 
 async def test_an_unreadable_answer_is_a_server_error(parley: AsyncParley, server: Server) -> None:
     server.answers = [httpx.Response(200, text="<html>Welcome</html>")]
     with pytest.raises(ServerError):
-        await parley.conversations.list()
+        await parley.inbox.list()
     with pytest.raises(ServerError):
         await parley.conversations.get(MESSAGE_ID)
 
@@ -192,7 +194,7 @@ async def test_a_closed_client_says_so(server: Server) -> None:
     parley = AsyncParley("https://example.com", "key")
     await parley.aclose()
     with pytest.raises(InvalidRequestError, match="closed"):
-        await parley.conversations.list()
+        await parley.inbox.list()
 
 
 async def test_nobody_signed_in_cannot_listen(parley: AsyncParley, server: Server) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -60,6 +61,13 @@ class AsyncAuth:
     def user(self) -> User | None:
         """Who is signed in, or None."""
         return self._session.user if self._session else None
+
+    @property
+    def user_id(self) -> UUID:
+        """Of who is signed in. Raises AuthenticationError when nobody is."""
+        if self._session is None:
+            raise AuthenticationError(code="sign_in_required", hint="Sign in first.")
+        return self._session.user.id
 
     async def sign_up(
         self,
@@ -208,10 +216,7 @@ class AsyncAuth:
             try:
                 return await _mapped(call)
             except ParleyError as error:
-                is_passing = isinstance(error, ConnectionFailedError) or _retry.is_retried_status(
-                    error.status or 0
-                )
-                wait = next(waits, None) if is_passing else None
+                wait = next(waits, None) if _retry.is_passing(error) else None
                 if wait is None:
                     raise
                 await async_sleep(wait)

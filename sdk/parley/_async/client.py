@@ -3,54 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import httpx
 from pydantic import JsonValue
 
-from parley._config import DEFAULT_RETRY_SECONDS, DEFAULT_TIMEOUT_SECONDS, Config, load_config
-from parley._errors import InvalidRequestError
+from parley._config import DEFAULT_RETRY_SECONDS, DEFAULT_TIMEOUT_SECONDS, load_config
 
 from .auth import AsyncAuth
+from .contacts import AsyncContacts
 from .conversations import AsyncConversations
-from .rest import AsyncHttp, AsyncRest
+from .devices import AsyncDevices
+from .inbox import AsyncInbox
+from .me import AsyncMe
+from .moderation import AsyncModeration
+from .notifications import AsyncNotifications
+from .outbox import AsyncOutbox
+from .search import AsyncSearch
+from .services import Services
 from .tables import AsyncTables
+from .tenants import AsyncTenants
 
 if TYPE_CHECKING:
     from postgrest import AsyncRequestBuilder, AsyncRPCFilterRequestBuilder
-
-    from parley._live.socket import LiveSocket
-
-
-class Services:
-    """What the parts of one client share."""
-
-    def __init__(self, config: Config, http_client: httpx.AsyncClient | None) -> None:
-        self.config = config
-        self.http = AsyncHttp(config, http_client)
-        self.auth = AsyncAuth(config, self.http)
-        self.rest = AsyncRest(config, self.http, self.auth.token, self.auth.renew)
-        self._socket: LiveSocket | None = None
-        self._is_closed = False
-
-    def socket(self) -> LiveSocket:
-        """The connection to Realtime, made on first use. Raises InvalidRequestError if closed."""
-        if self._is_closed:
-            raise InvalidRequestError("This client is closed.", hint="Make a new one.")
-        if self._socket is None:
-            from parley._live.socket import LiveSocket
-
-            self._socket = LiveSocket(self.config, self.auth)
-        return self._socket
-
-    async def aclose(self) -> None:
-        """Ends streams and closes connections."""
-        self._is_closed = True
-        if self._socket is not None:
-            await self._socket.aclose()
-        await self.auth.aclose()
-        await self.http.aclose()
 
 
 class AsyncParley:
@@ -85,6 +62,14 @@ class AsyncParley:
         self._services = Services(config, http_client)
         self._tables = AsyncTables(config, self._services.rest)
         self._conversations = AsyncConversations(self._services)
+        self._inbox = AsyncInbox(self._services)
+        self._me = AsyncMe(self._services)
+        self._contacts = AsyncContacts(self._services)
+        self._notifications = AsyncNotifications(self._services)
+        self._search = AsyncSearch(self._services)
+        self._devices = AsyncDevices(self._services)
+        self._tenants = AsyncTenants(self._services)
+        self._moderation = AsyncModeration(self._services)
 
     @property
     def auth(self) -> AsyncAuth:
@@ -93,8 +78,55 @@ class AsyncParley:
 
     @property
     def conversations(self) -> AsyncConversations:
-        """The user's conversations."""
+        """Starting and finding conversations."""
         return self._conversations
+
+    @property
+    def inbox(self) -> AsyncInbox:
+        """All of the user's conversations: the list, what is unread, live events."""
+        return self._inbox
+
+    @property
+    def me(self) -> AsyncMe:
+        """The user's own profile."""
+        return self._me
+
+    @property
+    def contacts(self) -> AsyncContacts:
+        """Contacts, requests and blocks."""
+        return self._contacts
+
+    @property
+    def notifications(self) -> AsyncNotifications:
+        """What the user is told, and wants to be told."""
+        return self._notifications
+
+    @property
+    def search(self) -> AsyncSearch:
+        """Finding messages and people."""
+        return self._search
+
+    @property
+    def devices(self) -> AsyncDevices:
+        """Where the user is signed in."""
+        return self._devices
+
+    @property
+    def tenants(self) -> AsyncTenants:
+        """Organisations, their members and settings."""
+        return self._tenants
+
+    @property
+    def moderation(self) -> AsyncModeration:
+        """Reports, bans and the audit log."""
+        return self._moderation
+
+    def outbox(self, path: Path | str) -> AsyncOutbox:
+        """Messages in an SQLite file that are sent even if this program ends first.
+
+        Close it when you are done. Raises ConfigurationError when it cannot be opened.
+        """
+        return AsyncOutbox(self._services, path)
 
     def table(self, name: str) -> AsyncRequestBuilder:
         """A table or view of schema ``chat``, for what the SDK has no method for.

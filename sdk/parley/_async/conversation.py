@@ -2,136 +2,175 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import JsonValue
-
 from parley import _wire
-from parley._ids import checked_id, new_id
-from parley._models import ConversationRow, Message, Participant
+from parley._models import Changes, ConversationInfo
 
-from .page import AsyncPage
+from .attachments import AsyncAttachments
+from .drafts import AsyncDrafts
+from .marks import AsyncMarks
+from .participants import AsyncParticipants
+from .polls import AsyncPolls
+from .scheduled import AsyncScheduled
+from .settings import AsyncSettings
+from .threads import AsyncThreads
 
 if TYPE_CHECKING:
+    from .services import Services
+
+# Not in the synchronous client: it listens.
+if TYPE_CHECKING:
     from parley._live.stream import EventStream
+    from parley._live.typing import Typing
 
-    from .client import Services
 
-
-class AsyncConversation:
+class AsyncConversation(AsyncMarks):
     """A conversation that the signed-in user takes part in, at hand for what one does there.
 
-    Made by ``parley.conversations``. Its attributes are as they were then.
+    Made by ``parley.conversations``. ``info`` is as it was then, or
+    when this object last changed it.
     """
 
-    def __init__(self, services: Services, row: ConversationRow) -> None:
-        self._services = services
-        self._row = row
+    def __init__(self, services: Services, info: ConversationInfo) -> None:
+        super().__init__(services, info.id)
+        self.info = info
 
     @property
     def id(self) -> UUID:
         """Its id."""
-        return self._row.id
+        return self.info.id
 
     @property
     def tenant_id(self) -> UUID:
         """The tenant it belongs to."""
-        return self._row.tenant_id
+        return self.info.tenant_id
 
     @property
     def kind(self) -> str:
-        """``direct`` or ``group``; later versions may add some."""
-        return self._row.kind
+        """``direct``, ``group`` or ``subject``; later versions may add some."""
+        return self.info.kind
 
     @property
     def title(self) -> str | None:
         """A group's title; None for direct conversations."""
-        return self._row.title
+        return self.info.title
 
     @property
     def created_by(self) -> UUID | None:
         """Who started it; None when their account is gone."""
-        return self._row.created_by
+        return self.info.created_by
 
     @property
     def created_at(self) -> datetime:
         """When it was started."""
-        return self._row.created_at
+        return self.info.created_at
 
     def __repr__(self) -> str:
-        return f"<AsyncConversation {self.id} {self.kind}>"
+        return f"<{type(self).__name__} {self.id} {self.kind}>"
 
-    async def send(
-        self,
-        body: str,
-        *,
-        id: UUID | str | None = None,
-        metadata: Mapping[str, JsonValue] | None = None,
-        reply_to: Message | int | None = None,
-    ) -> Message:
-        """Sends a message and returns it as stored.
+    # What is in it ------------------------------------------------------------------------------
 
-        Its id is chosen before the first attempt, so that trying again never makes a second
-        message: on connection errors and 502, 503 and 504 this is done here, with growing pauses,
-        for the configured ``retry_seconds``. To go on after that, or after a restart, give the
-        ``id`` that you used before.
+    @property
+    def participants(self) -> AsyncParticipants:
+        """Who takes part."""
+        return AsyncParticipants(self._services, self.id)
 
-        body: Up to 10,000 characters, not all of them spaces.
-        metadata: A JSON object of up to 16 KiB.
-        reply_to: The message this one answers, or its ``seq``.
+    @property
+    def settings(self) -> AsyncSettings:
+        """How the caller keeps it: muted, pinned, archived."""
+        return AsyncSettings(self._services, self.id)
 
-        Raises InvalidRequestError (``messages_body_check``, ``messages_metadata_check``),
-        NotFoundError (``conversation_not_found``, ``message_not_found``), ConflictError
-        (``message_id_taken``), ConnectionFailedError.
+    @property
+    def attachments(self) -> AsyncAttachments:
+        """Its files."""
+        return AsyncAttachments(self._services, self.id, self.tenant_id)
+
+    @property
+    def threads(self) -> AsyncThreads:
+        """Following and reading its threads."""
+        return AsyncThreads(self._services, self.id)
+
+    @property
+    def drafts(self) -> AsyncDrafts:
+        """What the caller began to write."""
+        return AsyncDrafts(self._services, self.id)
+
+    @property
+    def scheduled(self) -> AsyncScheduled:
+        """The caller's messages to be sent later."""
+        return AsyncScheduled(self._services, self.id)
+
+    @property
+    def polls(self) -> AsyncPolls:
+        """Polls."""
+        return AsyncPolls(self._services, self.id)
+
+    # The conversation itself --------------------------------------------------------------------
+
+    async def rename(self, title: str) -> ConversationInfo:
+        """Changes the title of a group. For owners and admins.
+
+        Raises PermissionDeniedError (``not_an_admin``), InvalidRequestError
+        (``conversations_title_check``).
         """
-        request = _wire.send_message(
-            self.id,
-            body,
-            new_id() if id is None else checked_id(id, "id"),
-            metadata,
-            _seq(reply_to),
-        )
-        return _wire.parse_model(Message, await self._services.rest.send(request))
+        return await self._changed(self._call("update_conversation", {"title": title}))
 
-    async def history(
-        self, *, limit: int = 50, before: Message | int | str | None = None
-    ) -> AsyncPage[Message]:
-        """Messages, newest first.
+    async def close(self) -> ConversationInfo:
+        """Closes it: nobody writes any more. For owners and admins; ``reopen`` undoes it."""
+        return await self._changed(self._call("update_conversation", {"status": "closed"}))
 
-        limit: How many a page holds, up to 500.
-        before: Only those before this message, ``seq``, or page's ``next_cursor``.
+    async def reopen(self) -> ConversationInfo:
+        """Undoes ``close``."""
+        return await self._changed(self._call("update_conversation", {"status": "open"}))
 
-        Somebody who no longer takes part gets an empty page.
+    async def set_slow_mode(self, seconds: int) -> ConversationInfo:
+        """How long a member waits between two messages.
+
+        seconds: Up to 3,600; 0: no wait. For owners and admins, and moderators of the tenant.
+
+        Raises PermissionDeniedError (``not_an_admin``), InvalidRequestError
+        (``conversations_slow_mode_seconds_check``).
         """
-        seq = before.seq if isinstance(before, Message) else _wire.read_seq_cursor(before)
-        request = _wire.read_history(self.id, limit, seq)
-        content = await self._services.rest.send(request)
-        items, last = _wire.cut_page(_wire.parse_messages(content), limit)
-        return AsyncPage(
-            items,
-            None if last is None else str(last.seq),
-            lambda cursor: self.history(limit=limit, before=cursor),
-        )
+        return await self._changed(self._call("set_slow_mode", {"seconds": seconds}))
 
-    async def mark_read(self, up_to: Message | int | None = None) -> Participant:
-        """Marks messages as read, and returns the caller's place in the conversation.
+    async def leave(self) -> None:
+        """Leaves. The longest-serving admin, or else member, follows the last owner.
 
-        up_to: The last message read, or its ``seq``; None: all there are. Never moves back.
-
-        Raises NotFoundError (``conversation_not_found``).
+        Raises InvalidRequestError (``direct_is_fixed``), NotFoundError
+        (``conversation_not_found``).
         """
-        request = _wire.mark_read(self.id, _seq(up_to))
-        return _wire.parse_model(Participant, await self._services.rest.send(request))
+        await self._services.rest.send(self._call("leave", done_code="conversation_not_found"))
 
+    async def sync(self, cursor: str | None = None, *, page_size: int = 500) -> Changes:
+        """What changed here since a cursor; see docs/reference/sync.md.
+
+        ``events()`` does this for you; use ``sync`` to keep a copy without being connected.
+
+        page_size: 1 to 2,000.
+
+        Raises InvalidRequestError (``sync_cursor_invalid``), NotFoundError
+        (``conversation_not_found``).
+        """
+        request = self._call("sync", {"cursor": cursor, "page_size": page_size})
+        return await self._services.rest.one(Changes, request)
+
+    # Not in the synchronous client: it listens.
     def events(self) -> EventStream:
         """What happens here from now on, live and in order; see EventStream."""
         from parley._live.stream import EventStream
 
         return EventStream(self._services, self.id)
 
+    # Not in the synchronous client: it listens.
+    def typing(self) -> Typing:
+        """Who is typing, and saying that one is; see Typing."""
+        from parley._live.typing import Typing
 
-def _seq(message: Message | int | None) -> int | None:
-    return message.seq if isinstance(message, Message) else message
+        return Typing(self._services, self.id)
+
+    async def _changed(self, request: _wire.Request) -> ConversationInfo:
+        self.info = await self._services.rest.one(ConversationInfo, request)
+        return self.info

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
 
 import httpx
 
@@ -17,10 +20,17 @@ from parley._errors import (
     ParleyError,
     RequestTimeoutError,
 )
+from parley._models import Model
 from parley._version import __version__
 
+from .page import AsyncPage
+
 CLIENT_INFO = f"parley-py/{__version__}; python={platform.python_version()}"
+_logger = logging.getLogger("parley.rest")
 _POOL_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+
+ModelT = TypeVar("ModelT", bound=Model)
+T = TypeVar("T")
 
 
 class AsyncHttp:
@@ -77,27 +87,68 @@ class AsyncRest:
     async def send(self, request: _wire.Request, *, retry_seconds: float | None = None) -> bytes:
         """The body of the response to a request.
 
-        Repeated for ``retry_seconds`` (default: the configuration's) on connection errors and on
-        502, 503 and 504, if that is safe.
+        Repeated for ``retry_seconds`` (default: the configuration's) while the server cannot be
+        reached or is not ready, if that is safe.
         """
         budget = self._config.retry_seconds if retry_seconds is None else retry_seconds
         waits = _retry.delays(budget if request.is_repeatable else 0)
+        headers = self._headers
+        if request.prefer is not None:
+            headers = {**headers, "Prefer": request.prefer}
+        content = _encoded(request.body)
+        has_failed = False
         while True:
             try:
                 response = await self.exchange(
                     request.method,
                     f"{self._config.rest_url}/{request.path}",
                     params=httpx.QueryParams(request.params),
-                    content=_encoded(request.body),
-                    headers=self._headers,
+                    content=content,
+                    headers=headers,
                 )
             except ParleyError as error:
-                wait = next(waits, None) if _is_passing(error) else None
+                if has_failed and error.code is not None and error.code == request.done_code:
+                    return b""
+                wait = next(waits, None) if _retry.is_passing(error) else None
                 if wait is None:
                     raise
+                has_failed = True
+                _logger.debug("%s is tried again in %.1f s: %s", request.path, wait, error.message)
                 await async_sleep(wait)
             else:
                 return response.content
+
+    async def one(self, model: type[ModelT], request: _wire.Request) -> ModelT:
+        """The row that a function returns."""
+        return _wire.parse_model(model, await self.send(request))
+
+    async def rows(self, model: type[ModelT], request: _wire.Request) -> tuple[ModelT, ...]:
+        """The rows of a table, view or function."""
+        return _wire.parse_rows(model, await self.send(request))
+
+    async def value(self, kind: type[T], request: _wire.Request) -> T:
+        """What a function returns, of any type."""
+        return _wire.parse_value(kind, await self.send(request))
+
+    async def page(
+        self,
+        model: type[ModelT],
+        keyset: _wire.Keyset,
+        *filters: _wire.Filter,
+        limit: int,
+        cursor: str | None,
+        select: str = "*",
+    ) -> AsyncPage[ModelT]:
+        """A page of the rows of the model's table or view."""
+        request = _wire.read_page(model.relation, keyset, limit, cursor, *filters, select=select)
+        items, last = _wire.cut_page(await self.rows(model, request), limit)
+
+        async def following(cursor: str) -> AsyncPage[ModelT]:
+            return await self.page(
+                model, keyset, *filters, limit=limit, cursor=cursor, select=select
+            )
+
+        return AsyncPage(items, None if last is None else keyset.cursor(last), following)
 
     async def exchange(
         self,
@@ -134,7 +185,7 @@ class AsyncRest:
             "apikey": self._config.key,
             "Authorization": f"Bearer {token or self._config.key}",
         }
-        try:
+        with transport_errors():
             return await self._http.client.request(
                 method,
                 url,
@@ -143,14 +194,21 @@ class AsyncRest:
                 headers={**headers, **credentials},
                 timeout=self._config.timeout_seconds,
             )
-        except httpx.TimeoutException as error:
-            raise RequestTimeoutError(hint="Try again, or give more time.") from error
-        except httpx.TransportError as error:
-            raise ConnectionFailedError(
-                hint="Check the URL, the network and that the server runs."
-            ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise InvalidRequestError("The request cannot be sent.") from error
+
+
+@contextmanager
+def transport_errors() -> Iterator[None]:
+    """Has nothing of httpx escape."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise RequestTimeoutError(hint="Try again, or give more time.") from error
+    except httpx.TransportError as error:
+        raise ConnectionFailedError(
+            hint="Check the URL, the network and that the server runs."
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise InvalidRequestError("The request cannot be sent.") from error
 
 
 def _encoded(body: Mapping[str, object] | None) -> bytes | None:
@@ -162,7 +220,3 @@ def _encoded(body: Mapping[str, object] | None) -> bytes | None:
         raise InvalidRequestError(
             "An argument cannot be written as JSON.", hint="Look at `metadata`."
         ) from error
-
-
-def _is_passing(error: ParleyError) -> bool:
-    return isinstance(error, ConnectionFailedError) or _retry.is_retried_status(error.status or 0)

@@ -86,6 +86,11 @@ class Join:
         self._ready.set()
         self._closed.set()
 
+    async def say(self, event: str, payload: Mapping[str, object]) -> None:
+        """Broadcasts, unless the connection is lost meanwhile."""
+        with contextlib.suppress(Exception):
+            await self._channel.send_broadcast(event, dict(payload))
+
     def discard(self) -> None:
         """Ends the channel's timers and its place in the client."""
         self._channel.rejoin_timer.reset()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from parley import _retry
@@ -63,6 +64,11 @@ class LiveSocket:
         del self._topics[topic]
         self._leaving[topic] = found
         found.stop(lambda: self._left(topic, found))
+
+    async def say(self, topic: str, event: str, payload: Mapping[str, object]) -> None:
+        """Broadcasts to a topic that is listened to, if it is joined."""
+        if topic in self._topics:
+            await self._topics[topic].say(event, payload)
 
     async def aclose(self) -> None:
         """Ends all streams and closes the connection."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
@@ -12,13 +13,15 @@ from uuid import UUID
 from parley import _wire
 from parley._errors import AuthenticationError, ParleyError, RequestTimeoutError
 from parley._events import ConversationEvent
-from parley._models import ConversationState
+from parley._models import Changes
 
+from .reading import read_messages
 from .repair import Repair
 from .sequence import HELD_LIMIT, RevSequence
+from .snapshot import Snapshot, snapshot_of
 
 if TYPE_CHECKING:
-    from parley._async.client import Services
+    from parley._async.services import Services
 
     from .socket import LiveSocket
 
@@ -33,11 +36,10 @@ class EventStream:
     Entered, it has joined: everything committed from then on is yielded. A plain ``async for``
     joins on the first step; end it with ``aclose()``. For one consumer.
 
-    Yields MessageCreated, ReceiptMoved, ParticipantJoined and ParticipantLeft, as heard through
-    Realtime. What was not heard (a broken connection, a restarted server, a slow consumer beyond
-    1,000 events) is noticed by its number and read instead: every message is yielded, in order and
-    once. Other changes that were not heard are passed over; when they matter, read the
-    conversation again.
+    Yields what ``ConversationEvent`` names. What was not heard (a broken connection, a restarted
+    server, a slow consumer beyond 1,000 events) is noticed by its number and read with ``sync``
+    instead: every message is yielded, in order and once; of other changes the last state, where
+    several were not heard. When even that cannot be told, HistoryChanged says so.
 
     Lasts through restarts of any server. Ends by raising
 
@@ -170,12 +172,14 @@ class EventStream:
                 raise self._error
             if self._repair.is_asked:
                 self._repair.is_asked = False
-                state = await self._read(None)
-                if self._is_live and state.epoch == self._epoch:
+                start = await self._read(None)
+                if start is None:
+                    raise _wire.conversation_not_found()
+                if self._is_live and start.conversation.epoch == self._epoch:
                     break
-                self._move(state.epoch)
+                self._move(start.conversation.epoch)
             await self._wake.wait()
-        self._sequence = RevSequence(state.rev, state.last_seq)
+        self._sequence = RevSequence(start)
         for event, payload in self._early:
             self._sequence.offer(event, payload)
         self._early.clear()
@@ -195,24 +199,39 @@ class EventStream:
         self._topic = f"conversation:{self._key}:{epoch}"
         self._socket.listen(self._topic, self._key, self)
 
-    async def _read(self, after_seq: int | None) -> ConversationState:
-        request = _wire.read_state(self._conversation_id, after_seq)
+    async def _read(self, cursor: str | None) -> Snapshot | None:
+        """All since a cursor, None: nothing; without one, where the conversation stands."""
+        arguments: dict[str, _wire.Argument] = {
+            "conversation_id": self._conversation_id,
+            "cursor": cursor,
+        }
         # The stream tries again itself, and listens meanwhile.
         budget = None if self._sequence is None else 0
-        return _wire.parse_state(await self._services.rest.send(request, retry_seconds=budget))
+        request = _wire.call("sync", arguments)
+        content = await self._services.rest.send(request, retry_seconds=budget)
+        changes = _wire.parse_model(Changes, content)
+        parts = [part for part in changes.conversations if part.conversation is not None]
+        if changes.left:
+            raise _wire.conversation_not_found()
+        snapshot = snapshot_of(changes, parts[0]) if parts else None
+        if snapshot is not None and cursor is not None and snapshot.is_reset:
+            after_seq = self._sequence.seq if self._sequence else 0
+            messages = await read_messages(self._services.rest, self._conversation_id, after_seq)
+            snapshot = replace(snapshot, messages=messages)
+        return snapshot
 
     async def _step(self, sequence: RevSequence) -> None:
         """Waits until there may be something to take; repairs what is due."""
         self._wake.clear()
         try:
-            state, seconds = self._repair.step(sequence, self._wake, is_live=self._is_live)
+            snapshot, seconds = self._repair.step(sequence, self._wake, is_live=self._is_live)
         except ParleyError as error:
             # Nothing more will come: what is held after a hole is given out all the same.
             sequence.pass_over()
             self._error = error
             return
-        if state is not None:
-            self._move(state.epoch)
+        if snapshot is not None:
+            self._move(snapshot.conversation.epoch)
         if not self._wake.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

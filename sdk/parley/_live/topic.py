@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("parley.live")
 _LONGEST_REJOIN_SECONDS = 10.0
 _RATE_LIMITED_SECONDS = 30.0
+EVERYTHING = "*"
+"""Instead of a conversation's id: a listener who hears all that is said on the topic."""
 
 
 class Listener(Protocol):
@@ -99,8 +101,15 @@ class Topic:
 
     def on_broadcast(self, event: str, payload: Mapping[str, object]) -> None:
         """Passes a broadcast on to those it concerns."""
-        for listener in list(self._listeners.get(str(payload.get("conversation_id")), ())):
+        key = str(payload.get("conversation_id"))
+        concerned = (*self._listeners.get(key, ()), *self._listeners.get(EVERYTHING, ()))
+        for listener in concerned:
             listener.heard(event, payload)
+
+    async def say(self, event: str, payload: Mapping[str, object]) -> None:
+        """Broadcasts to the topic, if it is joined."""
+        if self._join is not None and self._is_joined:
+            await self._join.say(event, payload)
 
     def on_joined(self) -> None:
         """Tells that the topic is being heard."""

@@ -131,7 +131,10 @@ async def list_of_user(server: Server, request: Request) -> Response:
     """All factors of a user, for administrators."""
     require_admin(server, request)
     async with transaction(server.pool) as conn:
-        found = await factors.of_user(conn, _required_uuid(request, "user_id"))
+        user_id = _required_uuid(request, "user_id")
+        if await users.by_id(conn, user_id) is None:
+            raise AuthError(404, "user_not_found", "User not found")
+        found = await factors.of_user(conn, user_id)
     return JSONResponse([factors.factor_json(factor) for factor in found])
 
 

@@ -18,6 +18,8 @@ from .objects import User
 from .server import Server, origin
 from .sessions import open_session
 
+_HOSTED = "the local stack serves none, a hosted project does"
+
 
 class PasswordBody(Body):
     email: str = ""
@@ -35,9 +37,11 @@ async def token(server: Server, request: Request) -> Response:
         return await refresh.grant(server, request, check(refresh.RefreshBody, fields))
     if grant_type == "pkce":
         return await pkce.grant(server, request, check(pkce.ExchangeBody, fields))
-    if grant_type in ("id_token", "web3"):
-        message = "the local stack does not serve this grant; it works on a hosted project"
-        raise AuthError(400, "provider_disabled", message)
+    if grant_type == "id_token":
+        named = f"Provider {fields.get('provider', '')} is not enabled"
+        raise AuthError(400, "provider_disabled", f"{named}; {_HOSTED}")
+    if grant_type == "web3":
+        raise AuthError(422, "web3_provider_disabled", f"Web3 provider is disabled; {_HOSTED}")
     raise AuthError(400, "invalid_credentials", "unsupported_grant_type")
 
 

@@ -35,8 +35,9 @@ TYPES: dict[str, tuple[TokenType, ...]] = {
     "email": (TokenType.CONFIRMATION, TokenType.RECOVERY),
     "email_change": _EMAIL_CHANGE,
     "sms": (TokenType.CONFIRMATION,),
+    "phone_change": (),
 }
-"""The tokens that a ``type`` may name."""
+"""The tokens that a ``type`` may name; there is none for a change of number, which is refused."""
 
 HALF_DONE = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
 _WRONG_LINK = "Email link is invalid or has expired"

@@ -34,6 +34,9 @@ _HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"}
 )
 
+_NOT_REACHED = {"X-Relay-Error": "true"}
+"""Tells clients that the function was not asked: they raise FunctionsRelayError."""
+
 
 @dataclass
 class Functions:
@@ -66,7 +69,7 @@ class Functions:
         slug = request.path_params["slug"]
         function = find(self.config, slug) if self.config.edge_runtime.enabled else None
         if function is None:
-            return PlainTextResponse("Function not found", 404)
+            return PlainTextResponse("Function not found", 404, headers=_NOT_REACHED)
         if function.verify_jwt and request.method != "OPTIONS":
             refusal = self._refusal(request)
             if refusal is not None:
@@ -75,24 +78,32 @@ class Functions:
             client = await self._client(function)
         except BootError:
             message = "Worker failed to boot (please check logs)"
-            return JSONResponse({"code": "BOOT_ERROR", "message": message}, 503)
+            return JSONResponse(
+                {"code": "BOOT_ERROR", "message": message}, 503, headers=_NOT_REACHED
+            )
         except FileNotFoundError:
             message = "Deno is not installed: pip install deno"
-            return JSONResponse({"code": "BOOT_ERROR", "message": message}, 503)
+            return JSONResponse(
+                {"code": "BOOT_ERROR", "message": message}, 503, headers=_NOT_REACHED
+            )
         return await _forward(request, client)
 
     def _refusal(self, request: Request) -> Response | None:
         """401 unless the bearer token verifies."""
         header = request.headers.get("authorization", "")
         if not header:
-            return JSONResponse({"msg": "Error: Missing authorization header"}, 401)
+            return JSONResponse(
+                {"msg": "Error: Missing authorization header"}, 401, headers=_NOT_REACHED
+            )
         match = _BEARER.fullmatch(header)
         if match is None:
-            return JSONResponse({"msg": "Error: Auth header is not 'Bearer {token}'"}, 401)
+            return JSONResponse(
+                {"msg": "Error: Auth header is not 'Bearer {token}'"}, 401, headers=_NOT_REACHED
+            )
         try:
             self.keys.verify(match[1])
         except TokenError:
-            return JSONResponse({"msg": "Invalid JWT"}, 401)
+            return JSONResponse({"msg": "Invalid JWT"}, 401, headers=_NOT_REACHED)
         return None
 
     async def _client(self, function: EdgeFunction) -> httpx.AsyncClient:

@@ -268,7 +268,11 @@ class ClientConnection(asyncio.Protocol):
             exchange.keep_alive = keep_alive and not exchange.is_http10
         exchange.is_head = method == b"HEAD"
         destination = board.destination(url)
-        if method == b"OPTIONS" and b"access-control-request-method" in special:
+        if (
+            method == b"OPTIONS"
+            and b"access-control-request-method" in special
+            and not (destination and destination.pool.upstream.answers_preflights)
+        ):
             exchange.answer = cors.preflight(special.get(b"access-control-request-headers"))
         elif destination is None:
             exchange.answer = board.local_answer(url)

@@ -1,7 +1,9 @@
 """Cross-origin headers: every answer is open to every origin, as behind Supabase's gateway.
 
 Requests carry their own credentials in headers, never in cookies, so ``*`` gives nothing away.
-An upstream's own ``Access-Control-*`` headers are dropped in favour of these.
+An upstream's own ``Access-Control-*`` headers are dropped in favour of these, but those of edge
+functions: on a hosted project they answer browsers themselves, and one that forgets to must fail
+here, too.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ _EXPOSED = (
     "Upload-Expires",
     "Upload-Length",
     "Upload-Offset",
+    "X-Relay-Error",
     "X-Sb-Error-Code",
     "X-Supabase-Api-Version",
     "X-Total-Count",

@@ -15,8 +15,14 @@ _DROPPED = re.compile(
     re.IGNORECASE,
 )
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d(?: |\r\n|$)")
-_END = b"\r\n" + cors.HEADERS + b"\r\n\r\n"
-_CLOSING_END = b"\r\nConnection: close" + _END
+_DROPPED_BUT_CORS = re.compile(
+    rb"\r\n(?:connection|keep-alive|proxy-connection|upgrade)[ \t]*:[^\r\n]*", re.IGNORECASE
+)
+_CORS = b"\r\n" + cors.HEADERS
+_END = b"\r\n\r\n"
+_CLOSING = b"\r\nConnection: close"
+_OPEN_END = _CORS + _END
+_CLOSING_END = _CLOSING + _OPEN_END
 
 
 class BadHeadError(Exception):
@@ -26,10 +32,13 @@ class BadHeadError(Exception):
 class ResponseHead:
     """What decides where a response ends; RFC 9112 section 6.3."""
 
-    __slots__ = ("is_chunked", "keeps_connection", "length", "status", "text")
+    __slots__ = ("has_own_cors", "is_chunked", "keeps_connection", "length", "status", "text")
 
-    def __init__(self, text: bytes) -> None:
-        """``text`` is the head without the empty line. Raises BadHeadError."""
+    def __init__(self, text: bytes, *, keeps_cors: bool = False) -> None:
+        """``text`` is the head without the empty line. Raises BadHeadError.
+
+        ``keeps_cors``: cross-origin headers that name an origin are the upstream's to give.
+        """
         if _STATUS_LINE.match(text) is None:
             raise BadHeadError
         lower = text.lower()
@@ -38,15 +47,19 @@ class ResponseHead:
         self.is_chunked = b"\r\ntransfer-encoding:" in lower
         self.length = None if self.is_chunked else _length(lower)
         self.keeps_connection = text[7] == 0x31 and b"close" not in _value(lower, b"connection")
+        self.has_own_cors = keeps_cors and b"\r\naccess-control-allow-origin:" in lower
         if _mentions_dropped(lower):
-            self.text = _DROPPED.sub(b"", text)
+            dropped = _DROPPED_BUT_CORS if self.has_own_cors else _DROPPED
+            self.text = dropped.sub(b"", text)
         if self.is_chunked and b"\r\ncontent-length:" in lower:
             self.text = _without(self.text, b"content-length")
 
     def for_client(self, *, is_closing: bool, is_unchunked: bool = False) -> bytes:
         """The head to send on; ``is_unchunked`` when the body goes on without its chunks."""
         text = _without(self.text, b"transfer-encoding") if is_unchunked else self.text
-        return text + (_CLOSING_END if is_closing else _END)
+        if self.has_own_cors:
+            return text + (_CLOSING if is_closing else b"") + _END
+        return text + (_CLOSING_END if is_closing else _OPEN_END)
 
 
 def _mentions_dropped(lower: bytes) -> bool:

@@ -16,17 +16,21 @@ class Upstream:
     """The address of a service: a unix socket's path, or a host and port.
 
     ``connections`` bounds how many are open at once; further requests wait in the order they came.
+    ``answers_preflights``: it has cross-origin rules of its own, which are left alone.
     """
 
     path: str | None = None
     host: str = ""
     port: int = 0
     connections: int = CONNECTIONS
+    answers_preflights: bool = False
 
     @classmethod
-    def unix(cls, path: str | Path, *, connections: int = CONNECTIONS) -> Upstream:
+    def unix(
+        cls, path: str | Path, *, connections: int = CONNECTIONS, answers_preflights: bool = False
+    ) -> Upstream:
         """A service on a unix socket."""
-        return cls(path=str(path), connections=connections)
+        return cls(path=str(path), connections=connections, answers_preflights=answers_preflights)
 
     @classmethod
     def tcp(cls, host: str, port: int, *, connections: int = CONNECTIONS) -> Upstream:

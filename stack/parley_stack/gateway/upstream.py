@@ -190,7 +190,7 @@ class UpstreamConnection(asyncio.Protocol):
                     raise BadHeadError
                 self._buffer = data
                 return
-            head = ResponseHead(data[:end])
+            head = ResponseHead(data[:end], keeps_cors=self._pool.upstream.answers_preflights)
             if head.status >= _INTERIM:
                 break
             if not exchange.is_http10:

@@ -37,6 +37,44 @@ alter role supabase_auth_admin set idle_in_transaction_session_timeout = '60s';
 alter role supabase_storage_admin set search_path = storage;
 alter role postgres set search_path = "$user", public, extensions;
 
+-- Parameters that a hosted project lets `postgres` set (supautils.privileged_role_allowed_configs):
+-- PostgREST's, which projects keep with `alter role authenticator set pgrst.…`, and those that
+-- seeds and dumps set. PostgreSQL has no wildcard for `pgrst.*`.
+grant set on parameter
+    pgrst.client_error_verbosity,
+    pgrst.db_aggregates_enabled,
+    pgrst.db_anon_role,
+    pgrst.db_extra_search_path,
+    pgrst.db_hoisted_tx_settings,
+    pgrst.db_max_rows,
+    pgrst.db_plan_enabled,
+    pgrst.db_pre_request,
+    pgrst.db_prepared_statements,
+    pgrst.db_root_spec,
+    pgrst.db_schemas,
+    pgrst.db_timezone_enabled,
+    pgrst.db_tx_end,
+    pgrst.jwt_aud,
+    pgrst.jwt_cache_max_lifetime,
+    pgrst.jwt_role_claim_key,
+    pgrst.jwt_secret,
+    pgrst.jwt_secret_is_base64,
+    pgrst.openapi_mode,
+    pgrst.openapi_security_active,
+    pgrst.openapi_server_proxy_uri,
+    pgrst.server_cors_allowed_origins,
+    pgrst.server_timing_enabled,
+    pgrst.server_trace_header,
+    deadlock_timeout,
+    log_lock_waits,
+    log_min_duration_statement,
+    log_min_messages,
+    log_statement,
+    log_temp_files,
+    session_replication_role,
+    track_io_timing
+to postgres;
+
 -- From version 16 a member's right to inherit and to switch is kept per grant; a hosted project
 -- has both for the administrators' roles.
 do $$

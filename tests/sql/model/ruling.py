@@ -103,12 +103,20 @@ def ban_user(d: Draw) -> Operation:
         raise Refused("user_not_found")
     if not member.is_removed and TENANT_RANKS[caller.role] >= TENANT_RANKS[member.role]:
         raise Refused("outranked")
+    if target in where.bans:
+        _require_change(where, target, caller)
     before = where.bans.get(target)
     was_member = not member.is_removed or (before is not None and before.was_member)
     where.bans[target] = Ban(user, was_member, until)
     if not member.is_removed:
         member.role = "member"
         world.leave_tenant(tenant, target)
+
+
+def _require_change(tenant: Tenant, banned: str, caller: Member) -> None:
+    judge = tenant.members.get(tenant.bans[banned].banned_by or "")
+    if judge and not judge.is_removed and TENANT_RANKS[judge.role] < TENANT_RANKS[caller.role]:
+        raise Refused("outranked")
 
 
 def _lift(tenant: Tenant, user: str) -> None:
@@ -128,9 +136,7 @@ def unban_user(d: Draw) -> Operation:
         raise Refused("not_a_moderator")
     if target not in where.bans:
         raise Refused("ban_not_found")
-    judge = where.members.get(where.bans[target].banned_by or "")
-    if judge and not judge.is_removed and TENANT_RANKS[judge.role] < TENANT_RANKS[caller.role]:
-        raise Refused("outranked")
+    _require_change(where, target, caller)
     _lift(where, target)
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from parley_stack.gateway import Upstream
 from parley_stack.keys import Keys
 
 if TYPE_CHECKING:
-    from .conftest import Request, World
+    from .conftest import Client, Request, World
 
 PUBLISHABLE = Keys().publishable_key
 SECRET = Keys().secret_key
@@ -148,6 +149,32 @@ async def test_the_cross_origin_headers_of_an_upstream_are_replaced(world: World
     assert response.header("content-range") == "0-0/*"
     assert response.header("connection") is None
     assert response.header("keep-alive") is None
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_an_upstream_with_rules_of_its_own_answers_browsers_itself(
+    world: World, is_open: bool
+) -> None:
+    own = b"Access-Control-Allow-Origin: https://a.example\r\n" if is_open else b""
+
+    async def handler(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\n" + own + b"Keep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok"
+        )
+
+    service = await world.service(handler)
+    await world.start(Upstream.unix(service.path, answers_preflights=True))
+    client: Client = await world.client()
+    asked = "Access-Control-Request-Method: GET"
+    response = await client.ask("/rest/v1/f", asked, method="OPTIONS")
+    assert service.requests[0].line == "OPTIONS /f HTTP/1.1"
+    origin = response.header("access-control-allow-origin")
+    assert origin == ("https://a.example" if is_open else "*")
+    assert response.header("keep-alive") is None
+    assert (response.header("access-control-expose-headers") is None) == is_open
+    closing = await client.ask("/rest/v1/f", "Connection: close")
+    assert closing.header("access-control-allow-origin") == origin
+    assert closing.header("connection") == "close"
 
 
 async def test_an_error_of_the_gateway_is_open_to_every_origin(world: World) -> None:

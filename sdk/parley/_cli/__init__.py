@@ -1,0 +1,3 @@
+"""The command ``parley``."""
+
+from __future__ import annotations
