@@ -121,11 +121,31 @@ $$;
 revoke execute on function chat_private.rewrite_expiries(uuid, bigint [])
 from public, anon, authenticated;
 
+-- So much has changed in a conversation that its participants load it anew: once, not once a message.
+create function chat_private.announce_rewritten(conversation_id uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_conversation chat.conversations;
+begin
+    update chat.conversations as c
+    set rev = c.rev + 1,
+        sync_from_rev = c.rev + 1
+    where c.id = announce_rewritten.conversation_id
+    returning c.* into v_conversation;
+    perform chat_private.broadcast_change(v_conversation, 'retention_changed', '{}');
+end;
+$$;
+revoke execute on function chat_private.announce_rewritten(uuid)
+from public, anon, authenticated;
+
 -- Goes on with a job, for about as many messages as max_count, and says how many. It looks at
 -- conversations by id and at messages by seq, 5000 at a time whoever sent them, so that a batch is
 -- bounded however the messages of one person lie among others. Without may_wait it stops at a
 -- conversation that somebody is writing in. When all of a conversation is done and something in it
--- changed, its participants learn that they must load it anew: once, not once a message.
+-- changed, its participants learn of it.
 create function chat_private.run_retention_job(
     job_id bigint,
     max_count integer,
@@ -234,12 +254,7 @@ begin
         v_job.cursor_seq := v_to_seq;
         if v_to_seq >= v_conversation.last_seq then
             if v_job.has_changed then
-                update chat.conversations as c
-                set rev = c.rev + 1,
-                    sync_from_rev = c.rev + 1
-                where c.id = v_id
-                returning c.* into v_conversation;
-                perform chat_private.broadcast_change(v_conversation, 'retention_changed', '{}');
+                perform chat_private.announce_rewritten(v_id);
             end if;
             v_job.cursor_seq := null;
             v_job.has_changed := false;
