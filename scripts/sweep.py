@@ -1,6 +1,6 @@
 """Marks messages that have expired and purges what was removed long enough ago.
 
-The work is in the database: this calls ``chat.sweep`` until nothing is left, each batch in a
+The work is in the database: this calls ``chat.sweep_messages`` until nothing is left, each batch in a
 transaction of its own.
 """
 
@@ -39,7 +39,7 @@ def batches(connection: psycopg.Connection, batch_size: int) -> Iterator[dict[st
     cursor = None
     while True:
         row = connection.execute(
-            "select chat.sweep(%s, %s)",
+            "select chat.sweep_messages(%s, %s)",
             (batch_size, None if cursor is None else json.dumps(cursor)),
         ).fetchone()
         assert row is not None

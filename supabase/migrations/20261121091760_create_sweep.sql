@@ -1,5 +1,5 @@
 -- Purpose: the sweep: marks what has expired, and purges what was removed long enough ago.
--- Objects: functions chat.sweep, chat_private.sweep.
+-- Objects: function chat.sweep_messages; where pg_cron is, the job parley-sweep.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
@@ -13,7 +13,7 @@ set lock_timeout = '5s';
 -- killed at any time: each takes conversations that nobody else holds, and what it has not done is
 -- there for the next.
 -- Security definer: for the service role, which may write none of this itself.
-create function chat_private.sweep(batch_size integer, "cursor" jsonb)
+create function chat_private.sweep_messages(batch_size integer, "cursor" jsonb)
 returns jsonb
 language plpgsql
 security definer
@@ -21,12 +21,12 @@ set search_path = ''
 as $$
 declare
     v_now constant timestamptz := chat_private.now();
-    v_phase text := coalesce(sweep."cursor" ->> 'phase', 'rewrite');
-    v_at timestamptz := coalesce((sweep."cursor" ->> 'at')::timestamptz, '-infinity');
+    v_phase text := coalesce(sweep_messages."cursor" ->> 'phase', 'rewrite');
+    v_at timestamptz := coalesce((sweep_messages."cursor" ->> 'at')::timestamptz, '-infinity');
     v_id uuid := coalesce(
-        (sweep."cursor" ->> 'id')::uuid, '00000000-0000-0000-0000-000000000000'
+        (sweep_messages."cursor" ->> 'id')::uuid, '00000000-0000-0000-0000-000000000000'
     );
-    v_seq bigint := coalesce((sweep."cursor" ->> 'seq')::bigint, 0);
+    v_seq bigint := coalesce((sweep_messages."cursor" ->> 'seq')::bigint, 0);
     v_job_id bigint;
     v_conversation chat.conversations;
     v_conversation_ids uuid [];
@@ -37,7 +37,7 @@ declare
     v_rewritten integer := 0;
     v_marked integer := 0;
     v_purged integer := 0;
-    v_left integer := sweep.batch_size;
+    v_left integer := sweep_messages.batch_size;
 begin
     -- Whoever places a hold waits for this batch, and every batch after it sees the hold.
     lock table chat.legal_holds in share mode;
@@ -146,19 +146,46 @@ begin
     );
 end;
 $$;
-revoke execute on function chat_private.sweep(integer, jsonb) from public, anon, authenticated;
-grant execute on function chat_private.sweep(integer, jsonb) to service_role;
+revoke execute on function chat_private.sweep_messages(integer, jsonb) from public, anon, authenticated;
+grant execute on function chat_private.sweep_messages(integer, jsonb) to service_role;
 
-create function chat.sweep(batch_size integer default 500, "cursor" jsonb default null)
+create function chat.sweep_messages(batch_size integer default 500, "cursor" jsonb default null)
 returns jsonb
 language sql
 set search_path = ''
 begin atomic
-select chat_private.sweep(batch_size, "cursor");
+select chat_private.sweep_messages(batch_size, "cursor");
 end;
-comment on function chat.sweep(integer, jsonb) is
+comment on function chat.sweep_messages(integer, jsonb) is
     'One batch of the sweep: rewrites what policies changed, marks what expired, purges what was '
     'removed long enough ago. Call it again with the cursor it returned while has_more. For the '
     'service role.';
-revoke execute on function chat.sweep(integer, jsonb) from public, anon, authenticated;
-grant execute on function chat.sweep(integer, jsonb) to service_role;
+revoke execute on function chat.sweep_messages(integer, jsonb) from public, anon, authenticated;
+grant execute on function chat.sweep_messages(integer, jsonb) to service_role;
+
+-- Jobs -----------------------------------------------------------------------------------------
+
+-- Every ten minutes where pg_cron is, each batch in a transaction of its own. Elsewhere: ./scripts/sweep, docs/how-to/retention.md.
+do $migration$
+begin
+    if to_regprocedure('cron.schedule(text, text, text)') is not null then
+        perform cron.schedule(
+            'parley-sweep',
+            '*/10 * * * *',
+            $job$
+do $sweep$
+declare
+    v_done jsonb;
+begin
+    loop
+        v_done := chat_private.sweep_messages(500, v_done -> 'cursor');
+        exit when not (v_done ->> 'has_more')::boolean;
+        commit;
+    end loop;
+end;
+$sweep$
+$job$
+        );
+    end if;
+end;
+$migration$;

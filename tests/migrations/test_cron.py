@@ -21,7 +21,7 @@ $$;
 """
 JOBS = {
     "scheduled_messages": ("parley-send-due-messages", "* * * * *"),
-    "sweep_jobs": ("parley-sweep", "*/10 * * * *"),
+    "create_sweep": ("parley-sweep", "*/10 * * * *"),
 }
 
 

@@ -208,6 +208,12 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
     "chat_private.deleted_messages": {
         "deleted_messages_purged_check": ("purged_at = now(), body = 'still here'",),
     },
+    "chat_private.personal_data": {
+        "personal_data_action_check": ("action = 'forget'",),
+        "personal_data_reason_check": (
+            "reason = null where action = 'retain'", "reason = 'x' where action = 'delete'",
+        ),
+    },
     "chat_private.errors": {
         "errors_code_check": ("code = 'Upper' || code",),
         "errors_state_check": ("state = 'x'",),
@@ -308,6 +314,8 @@ INSERTS = {
     "send_windows_user_id_fkey":
         "insert into chat_private.send_windows values"
         " ((select id from chat.tenants limit 1), gen_random_uuid(), now(), 1)",
+    "erasures_user_id_fkey":
+        "insert into chat_private.erasures (user_id) values (gen_random_uuid())",
     "restored_messages_message_seq_fkey":
         "insert into chat_private.restored_messages select conversation_id, 9999, now()"
         " from chat.messages limit 1",

@@ -275,7 +275,7 @@ def test_a_hold_waits_for_a_batch_that_runs_and_the_next_one_sees_it(room, stack
         psycopg.connect(room.database.url) as sweeping,
         psycopg.connect(room.database.url) as other,
     ):
-        sweeping.execute("select chat.sweep(1)")
+        sweeping.execute("select chat.sweep_messages(1)")
         other.execute("set lock_timeout = '50ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             other.execute(

@@ -55,7 +55,7 @@ def sweep_until_killed(room, chance):
             )
             try:
                 ((done,),) = connection.execute(
-                    "select chat.sweep(%s, %s)",
+                    "select chat.sweep_messages(%s, %s)",
                     (chance.randint(1, 40), json.dumps(cursor) if cursor else None),
                 ).fetchall()
                 if chance.random() < 0.2:
@@ -134,7 +134,7 @@ def test_sweeps_beside_each_other_and_beside_sends(full):
                 cursor = None
                 while True:
                     ((done,),) = connection.execute(
-                        "select chat.sweep(7, %s)", (json.dumps(cursor) if cursor else None,)
+                        "select chat.sweep_messages(7, %s)", (json.dumps(cursor) if cursor else None,)
                     ).fetchall()
                     if not done["has_more"]:
                         break
