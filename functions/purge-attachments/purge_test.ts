@@ -1,7 +1,11 @@
 import { deepStrictEqual as assertEquals } from "node:assert";
-import { handle, isSame } from "./index.ts";
+import { handle, isSame } from "./purge.ts";
 
-const settings = { url: "http://stack", secret: "the secret" };
+const settings = {
+  url: "http://stack",
+  secret: "the secret",
+  accepted: ["the secret", ""],
+};
 
 function request(token: string, method = "POST"): Request {
   return new Request("http://function", {
@@ -41,7 +45,7 @@ Deno.test("without the secret nothing is asked of the backend", async () => {
   const asked = await withAnswers([], async () => {
     assertEquals((await handle(request("guess"), settings)).status, 401);
     assertEquals(
-      (await handle(request(""), { ...settings, secret: "" })).status,
+      (await handle(request(""), { ...settings, accepted: [""] })).status,
       401,
     );
     assertEquals(
