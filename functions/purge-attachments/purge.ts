@@ -1,6 +1,6 @@
 // Removes from Storage the files of purged messages. The database queues them; what is gone from
-// Storage leaves the queue. Call it from any scheduler, with the secret key as a bearer token: doing
-// it twice, or at once, does no harm, and what fails is tried again by the next call.
+// Storage leaves the queue. Call it from any scheduler, with the secret key as apikey: doing it
+// twice, or at once, does no harm, and what fails is tried again by the next call.
 
 const BUCKET = "chat-attachments";
 const BATCH = 100;
@@ -88,14 +88,15 @@ export async function handle(
   if (request.method !== "POST") {
     return answer(405, { code: "method_not_allowed", message: "Use POST." });
   }
-  const token = request.headers.get("authorization")?.replace(
-    /^Bearer /,
-    "",
-  ) ?? "";
-  const matches = await Promise.all(
-    settings.accepted.filter(Boolean).map((key) => isSame(token, key)),
+  // Opaque keys come as apikey; gateways turn them into the token they stand for.
+  const sent = [
+    request.headers.get("authorization")?.replace(/^Bearer /, ""),
+    request.headers.get("apikey"),
+  ].filter((key) => key);
+  const pairs = sent.flatMap((key) =>
+    settings.accepted.filter(Boolean).map((known) => isSame(key!, known))
   );
-  if (!matches.includes(true)) {
+  if (!(await Promise.all(pairs)).includes(true)) {
     return answer(401, {
       code: "secret_key_required",
       message: "Only who has the secret key can do this.",

@@ -25,7 +25,7 @@ def owner(stack: Stack) -> Iterator[Person]:
 def call(stack: Stack, key: str) -> httpx.Response:
     return httpx.post(
         f"{stack.api_url}/functions/v1/purge-attachments",
-        headers={"authorization": f"Bearer {key}"} if key else {},
+        headers={"apikey": key, "authorization": f"Bearer {key}"} if key else {},
         timeout=60,
     )
 
