@@ -10,6 +10,9 @@ async with AsyncParley(url, key) as parley:
 ``Parley`` is the same without ``async`` and ``await``, and without what listens.
 """
 
+# Long, because each name stands here three times: for type checkers, for readers, and to find it
+# when it is used. A test compares the three.
+
 from __future__ import annotations
 
 from importlib import import_module

@@ -27,9 +27,11 @@ class ParleyError(Exception):
     code: The documented code (``conversation_not_found``), the name of the violated constraint
         (``messages_body_check``), or the Auth server's code (``invalid_credentials``); None when
         there is none.
-    hint: What to do about it, or None.
+    hint: What to do about it.
     sqlstate: Five characters from PostgreSQL, or a ``PGRST...`` code, or None.
     """
+
+    _hint = "Look at the message and its code."
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class ParleyError(Exception):
         self.message = message or (type(self).__doc__ or "").partition("\n")[0]
         self.status = status
         self.code = code
-        self.hint = hint
+        self.hint = hint or self._hint
         self.sqlstate = sqlstate
         super().__init__(self.message)
 
@@ -59,41 +61,61 @@ class ParleyError(Exception):
 class ConfigurationError(ParleyError):
     """The client is not configured."""
 
+    _hint = "Give `url` and `key`."
+
 
 class InvalidRequestError(ParleyError):
     """The request was refused as it is."""
+
+    _hint = "Change an argument; trying again as it is does not help."
 
 
 class AuthenticationError(ParleyError):
     """Only a signed-in user can do this."""
 
+    _hint = "Sign in."
+
 
 class PermissionDeniedError(ParleyError):
     """The signed-in user may not do this."""
+
+    _hint = "Ask somebody who may."
 
 
 class NotFoundError(ParleyError):
     """There is no such thing among yours."""
 
+    _hint = "Check the id."
+
 
 class ConflictError(ParleyError):
     """Somebody was first."""
+
+    _hint = "Read what is there, or choose another."
 
 
 class RateLimitedError(ParleyError):
     """Too many requests."""
 
+    _hint = "Wait a while."
+
 
 class ServerError(ParleyError):
     """The server failed."""
+
+    _hint = "Try again later; the server's log says more."
 
 
 class ConnectionFailedError(ParleyError):
     """The server cannot be reached."""
 
+    _hint = "Check the URL, the network and that the server runs."
+
 
 class RequestTimeoutError(ConnectionFailedError):
     """The server did not answer in time."""
+
+    _hint = "Try again, or give more time."
 
 
 _BY_STATUS: dict[int, type[ParleyError]] = {

@@ -122,7 +122,7 @@ class FakeServer:
         payload = urlsafe_b64encode(json_module.dumps(claims).encode()).decode().rstrip("=")
         return {
             "access_token": f"e30.{payload}.x",
-            "refresh_token": "refresh",
+            "refresh_token": "a refresh token",
             "token_type": "bearer",
             "expires_in": 3600,
             "user": {

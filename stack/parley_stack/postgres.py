@@ -15,7 +15,7 @@ import psycopg
 from .account import Account
 from .binaries import Binaries
 from .errors import StackError
-from .extensions.install import install_extensions
+from .extensions.install import PG_CRON_SETTINGS, has_pg_cron, install_extensions
 from .paths import Paths
 
 SUPERUSER = "supabase_admin"
@@ -178,6 +178,9 @@ class Postgres:
             "unix_socket_directories": str(self.paths.sockets),
             **(_EPHEMERAL_SETTINGS if self.ephemeral else {}),
         }
+        if has_pg_cron(self.binaries):
+            settings |= PG_CRON_SETTINGS
+            settings["shared_preload_libraries"] += ",pg_cron"
         options = [part for item in settings.items() for part in ("-c", "=".join(item))]
         return [str(self.binaries / "postgres"), "-D", str(self.paths.data), *options]
 

@@ -15,6 +15,7 @@ from .account import Account
 from .binaries import Binaries
 from .config import Config
 from .database import Migrations, install_platform
+from .extensions.install import create_pg_cron
 from .keys import Keys
 from .paths import Paths, ready_file
 from .postgres import Postgres
@@ -115,6 +116,7 @@ class Supervisor:
         added = install_platform(
             conninfo, jwt_secret=self.keys.jwt_secret, jwt_expiry=self.config.auth.jwt_expiry
         )
+        create_pg_cron(conninfo)
         if added:
             self.tell("Laid down roles and schemas of a Supabase project")
         migrations = Migrations(

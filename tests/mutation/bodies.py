@@ -187,4 +187,5 @@ exception
     when others then
         return chat_private.twin_of_{name}({given});
 end;
-$function$"""
+$function$;
+revoke execute on function chat_private.twin_of_{name}, chat_private.unchecked_{name} from public"""

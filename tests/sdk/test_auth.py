@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from parley import (
     InvalidRequestError,
 )
 from support.stacks import Stack
+
+if TYPE_CHECKING:
+    from .conftest import People
 
 
 async def test_signing_up_takes_a_username_and_signs_in(stack: Stack) -> None:
@@ -53,3 +57,21 @@ async def test_after_signing_out_nothing_can_be_done(stack: Stack) -> None:
         assert parley.auth.user is None
         with pytest.raises(AuthenticationError):
             await parley.conversations.start_direct("bob")
+
+
+async def test_a_session_is_resumed_by_the_next_program(stack: Stack, people: People) -> None:
+    person = await people("erin")
+    kept: list[str | None] = []
+    person.parley.auth.on_change(lambda: kept.append(person.parley.auth.refresh_token))
+    token = person.parley.auth.access_token
+    assert token is not None
+    await person.parley.auth.renew(token)
+    assert kept[-1] == person.parley.auth.refresh_token
+    async with AsyncParley(stack.api_url, stack.publishable_key) as parley:
+        user = await parley.auth.resume(kept[-1] or "")
+        assert user.id == person.id
+        assert (await parley.me.profile()).username == person.username
+        with pytest.raises(AuthenticationError):
+            await parley.auth.resume("no token at all")
+        with pytest.raises(InvalidRequestError):
+            await parley.auth.resume("")

@@ -316,3 +316,16 @@ def test_a_full_schedule_is_of_one_user_in_one_conversation(two):
     database.owner.execute("update chat.settings set message_max_length = 3")
     longer = "select chat.update_scheduled_message(id, body => 'long') from chat.scheduled_messages"
     assert refused(database, users["bob"], longer) == "message_too_long"
+
+
+def test_who_has_left_changes_nothing_of_what_they_scheduled(two):
+    database, users = two
+    room = rooms(database, users)[ALPHA]
+    later = "select chat.schedule_message(%s, now() + interval '1 day', 'x')"
+    call(database, users["bob"], later, room)
+    scheduled = "select s.id::text, s.body from chat.scheduled_messages as s"
+    ((message, _),) = before = database.owner.execute(scheduled).fetchall()
+    call(database, users["bob"], "select chat.leave(%s)", room)
+    change = "select chat.update_scheduled_message(%s, body => 'y')"
+    assert refused(database, users["bob"], change, message) == "conversation_not_found"
+    assert database.owner.execute(scheduled).fetchall() == before

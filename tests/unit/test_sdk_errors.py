@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -18,6 +19,11 @@ from parley import (
     _errors,
 )
 from parley._wire import error_of_auth, error_of_response
+from parley._wire.constraints import RULES
+from support.stacks import ROOT
+
+ERRORS_PAGE = ROOT / "docs/reference/errors.md"
+MIGRATIONS = ROOT / "supabase/migrations"
 
 
 def classes(root: type[ParleyError]) -> list[type[ParleyError]]:
@@ -34,7 +40,7 @@ def test_the_tree_is_drawn() -> None:
 
 
 def test_the_docstring_is_the_default_message() -> None:
-    assert str(NotFoundError()) == "There is no such thing among yours."
+    assert NotFoundError().message == "There is no such thing among yours."
 
 
 @pytest.mark.parametrize(
@@ -111,3 +117,21 @@ def test_errors_of_the_auth_server(
     error = error_of_auth("No.", status, code)
     assert type(error) is expected
     assert (error.status, error.code, error.message) == (status, code, "No.")
+
+
+def test_every_error_says_what_to_do() -> None:
+    for found in classes(ParleyError):
+        assert found().hint
+    violated = answer(
+        400, code="23514", message='violates check constraint "profiles_username_check"'
+    )
+    assert violated.hint == RULES["profiles_username_check"]
+    assert violated.message == "A value breaks a rule."
+
+
+def test_the_rules_of_constraints_are_those_of_the_migrations() -> None:
+    named = set(re.findall(r"\| `(\w+_(?:check|key))` \|", ERRORS_PAGE.read_text()))
+    assert named <= RULES.keys()
+    migrations = "\n".join(path.read_text() for path in MIGRATIONS.glob("*.sql"))
+    for name in RULES:
+        assert f"constraint {name} " in migrations or f"index {name} on" in migrations, name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ PASSWORD_VARIABLE = "PARLEY_PASSWORD"  # noqa: S105 - the name of a variable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    # It logs each lost connection as an error, which is made good, and would be in the way.
+    logging.getLogger("realtime").setLevel(logging.CRITICAL)
     try:
         return asyncio.run(_run(options))
     except ParleyError as error:

@@ -123,11 +123,37 @@ class Auth:
         if self._session is not None:
             self._ask(lambda: self._client().sign_out({"scope": "local"}), retry_seconds=0)
 
-    # For the rest of the SDK -------------------------------------------------------------------
+    def resume(self, refresh_token: str) -> User:
+        """Signs in again with the ``refresh_token`` of an earlier session, which is used up by it.
+
+        Raises AuthenticationError (``refresh_token_not_found``, ``refresh_token_already_used``).
+        """
+        _refuse_empty(refresh_token=refresh_token)
+        try:
+            answer = self._ask(
+                lambda: self._client().refresh_session(refresh_token), retry_seconds=0
+            )
+        except InvalidRequestError as error:
+            raise AuthenticationError(
+                "This is no refresh token.", status=error.status, code=error.code
+            ) from error
+        if answer.user is None:
+            raise ServerError("The Auth server's answer names no user.")
+        return _user(answer.user)
+
+    @property
+    def refresh_token(self) -> str | None:
+        """What ``resume`` takes: a secret, and another one after each refresh; None: signed out."""
+        return self._session.refresh_token if self._session else None
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Calls ``listener`` after each change of the session: sign-in, refresh, sign-out."""
+        """Calls ``listener`` after each change of the session: sign-in, refresh, sign-out.
+
+        The place to keep ``refresh_token``.
+        """
         self._listeners.append(listener)
+
+    # For the rest of the SDK -------------------------------------------------------------------
 
     @property
     def access_token(self) -> str | None:

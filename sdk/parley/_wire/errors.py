@@ -14,6 +14,8 @@ from parley._errors import (
     class_for_status,
 )
 
+from .constraints import MESSAGES, RULES
+
 _CONSTRAINT = re.compile(r'constraint "([^"]+)"')
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 
@@ -31,9 +33,10 @@ def error_of_response(status: int, content: bytes) -> ParleyError:
     error_class = class_for_status(status)
     if code == "sign_in_required":
         error_class = AuthenticationError
-    return error_class(
-        message, status=status, code=code, hint=fields.get("hint"), sqlstate=sqlstate
-    )
+    hint = fields.get("hint") or RULES.get(code or "")
+    # PostgreSQL's own words about a constraint are for who wrote the table.
+    message = MESSAGES.get(sqlstate or "", message)
+    return error_class(message, status=status, code=code, hint=hint, sqlstate=sqlstate)
 
 
 def _error_fields(content: bytes) -> dict[str, str]:

@@ -6,6 +6,8 @@ import logging
 from importlib import resources
 from pathlib import Path
 
+import psycopg
+
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +32,40 @@ def install_extensions(binaries: Path) -> None:
             partial.replace(target)
         except OSError as error:
             log.warning("cannot add %s to %s: %s", source.name, folder, error.strerror)
+
+
+PG_CRON_SETTINGS = {
+    "cron.database_name": "postgres",
+    # Otherwise it logs in over TCP, without a password.
+    "cron.use_background_workers": "on",
+    # Commands can hold what must not be in a log.
+    "cron.log_statement": "off",
+}
+"""What real ``pg_cron`` needs, besides being preloaded."""
+
+
+def has_pg_cron(binaries: Path) -> bool:
+    """Whether the server whose programs are in ``binaries`` has the library of real pg_cron."""
+    libraries = binaries.parent / "lib"
+    return any(
+        (folder / f"pg_cron.{ending}").is_file()
+        for folder in (libraries, libraries / "postgresql")
+        for ending in ("so", "dylib")
+    )
+
+
+def create_pg_cron(conninfo: str) -> None:
+    """Creates real ``pg_cron`` for role ``postgres``, which may not: it is not a trusted extension.
+
+    Does nothing on a server that did not load its library.
+    """
+    with psycopg.connect(conninfo) as connection:
+        (loaded,) = connection.execute("show shared_preload_libraries").fetchone() or ("",)
+        if "pg_cron" not in loaded:
+            return
+        connection.execute("create extension if not exists pg_cron")
+        connection.execute("grant usage on schema cron to postgres with grant option")
+        connection.execute("grant all on all tables in schema cron to postgres with grant option")
 
 
 def _extension_folder(binaries: Path) -> Path | None:

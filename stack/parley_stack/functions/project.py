@@ -34,9 +34,11 @@ class EdgeFunction:
 
 def find(config: Config, slug: str) -> EdgeFunction | None:
     """The function called ``slug``, unless there is none or it is switched off."""
+    if not SLUG.fullmatch(slug):  # before it becomes part of a path
+        return None
     settings = config.functions.get(slug, Function())
     entrypoint = config.entrypoint(slug)
-    if not SLUG.fullmatch(slug) or not settings.enabled or not entrypoint.is_file():
+    if not settings.enabled or not entrypoint.is_file():
         return None
     return EdgeFunction(
         slug=slug,

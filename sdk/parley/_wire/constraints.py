@@ -1,0 +1,56 @@
+"""What the constraints that a call can violate ask for. Their names are API; a test compares them
+with the catalogue.
+"""
+
+from __future__ import annotations
+
+RULES = {
+    "attachments_dimensions_check": "Give width and height from 1 to 100,000, both or neither.",
+    "attachments_duration_seconds_check": "Give less than 1,000,000 seconds.",
+    "attachments_name_check": "Give a name of 1 to 255 characters without slashes.",
+    "bans_reason_check": "Give a reason of 1 to 2,000 characters, or none.",
+    "blocks_self_check": "Name somebody else.",
+    "conversations_slow_mode_seconds_check": "Give 0 to 3,600 seconds.",
+    "conversations_subject_check": "Give a type and an id of the subject.",
+    "conversations_title_check": "Give a title of 1 to 200 characters; direct ones have none.",
+    "devices_name_check": "Give a name of 1 to 100 characters, or none.",
+    "drafts_body_check": "Give up to 10,000 characters.",
+    "drafts_metadata_check": "Give a JSON object of at most 16 KB.",
+    "messages_body_check": "Give 1 to 10,000 characters, not all of them blank.",
+    "messages_metadata_check": "Give a JSON object of at most 16 KB.",
+    "messages_metadata_kind_check": "Give the metadata that this kind of message asks for.",
+    "notification_preferences_push_check": "Give all, mentions or none.",
+    "notification_preferences_quiet_check": "Give two different times, or neither.",
+    "notification_preferences_types_off_check": "Give at most 100 types.",
+    "participants_party_check": "Give a party of 1 to 50 characters, or none.",
+    "profiles_avatar_url_check": "Give an http or https address of at most 2,000 characters.",
+    "profiles_display_name_check": "Give 1 to 100 characters, or none.",
+    "profiles_username_check": "Give 3 to 50 letters, digits and underscores.",
+    "profiles_username_key": "Choose another username.",
+    "reactions_emoji_check": "Give 1 to 64 characters without spaces.",
+    "reports_details_check": "Give 1 to 2,000 characters, or none.",
+    "reports_reason_check": "Give one of the reasons that `report` names.",
+    "reports_resolution_check": "Give a note of 1 to 2,000 characters, or none.",
+    "saved_messages_note_check": "Give a note of 1 to 1,000 characters, or none.",
+    "scheduled_messages_body_check": "Give 1 to 10,000 characters, not all of them blank.",
+    "scheduled_messages_metadata_check": "Give a JSON object of at most 16 KB.",
+    "settings_attachment_max_bytes_check": "Give a positive number of bytes.",
+    "settings_attachment_mime_types_check": "Give at most 100 types.",
+    "settings_attachments_per_message_check": "Give 0 to 10.",
+    "settings_edit_window_check": "Give a time that is not negative, or None.",
+    "settings_fan_out_limit_check": "Give 0 to 1,000.",
+    "settings_max_participants_check": "Give 2 to 10,000.",
+    "settings_message_max_length_check": "Give 1 to 10,000.",
+    "settings_pins_per_conversation_check": "Give 0 to 1,000.",
+    "settings_revisions_visible_to_check": "Give nobody, admins or participants.",
+    "settings_search_language_check": "Give the name of one of PostgreSQL's languages, or simple.",
+    "settings_sends_per_minute_check": "Give a positive number, or None.",
+    "settings_who_may_open_subjects_check": "Give members, moderators or nobody.",
+    "settings_who_may_start_check": "Give members, contacts or moderators.",
+}
+MESSAGES = {
+    "23502": "A value is missing.",
+    "23503": "Something that was named is not there.",
+    "23505": "Somebody was first.",
+    "23514": "A value breaks a rule.",
+}
