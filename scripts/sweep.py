@@ -1,7 +1,7 @@
 """Marks messages that have expired and purges what was removed long enough ago.
 
-The work is in the database: this calls ``chat.sweep_messages`` until nothing is left, each batch in a
-transaction of its own.
+The work is in the database: this calls ``chat.sweep_messages`` until nothing is left, each batch in
+a transaction of its own.
 """
 
 from __future__ import annotations

@@ -325,7 +325,7 @@ for each statement execute function chat_private.apply_joined();
 
 -- Policies -------------------------------------------------------------------------------------
 
-create policy "members can read changes of their tier and admins of their tenants"
+create policy "members can read changes of their tier and admins all"
 on chat.tier_changes for select
 to authenticated
 using (

@@ -59,26 +59,36 @@ $$;
 revoke execute on function chat_private.unbury_message(uuid, bigint)
 from public, anon, authenticated;
 
--- A conversation knows when the first of its messages expires.
+-- A conversation knows when the first of its messages expires: of those of the earliest day.
 create function chat_private.keep_expires_from(conversation_id uuid)
 returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+    v_day date;
+    v_expires_from timestamptz;
 begin
+    select (m.expires_at at time zone 'UTC')::date into v_day
+    from chat.messages as m
+    where
+        m.conversation_id = keep_expires_from.conversation_id
+        and m.deleted_at is null
+        and m.expires_at is not null
+    order by (m.expires_at at time zone 'UTC')::date
+    limit 1;
+    select min(m.expires_at) into v_expires_from
+    from chat.messages as m
+    where
+        m.conversation_id = keep_expires_from.conversation_id
+        and m.deleted_at is null
+        and m.expires_at is not null
+        and (m.expires_at at time zone 'UTC')::date = v_day;
     update chat.conversations as c
-    set expires_from = n.expires_from
-    from (
-        select min(m.expires_at) as expires_from
-        from chat.messages as m
-        where
-            m.conversation_id = keep_expires_from.conversation_id
-            and m.deleted_at is null
-            and m.expires_at is not null
-    ) as n
+    set expires_from = v_expires_from
     where
         c.id = keep_expires_from.conversation_id
-        and c.expires_from is distinct from n.expires_from;
+        and c.expires_from is distinct from v_expires_from;
 end;
 $$;
 revoke execute on function chat_private.keep_expires_from(uuid) from public, anon, authenticated;

@@ -145,9 +145,10 @@ begin
         where
             m.conversation_id = conversation.id
             and m.deleted_at is null
+            and (m.expires_at at time zone 'UTC')::date <= (v_now at time zone 'UTC')::date
             and m.expires_at <= v_now
             and (m.sender_id is null or m.sender_id <> all (v_held_ids))
-        order by m.expires_at
+        order by (m.expires_at at time zone 'UTC')::date
         limit mark_expired.max_count
     );
     if cardinality(v_seqs) = 0 then

@@ -42,7 +42,8 @@ begin
     -- Whoever places a hold waits for this batch, and every batch after it sees the hold.
     lock table chat.legal_holds in share mode;
 
-    while v_phase = 'rewrite' and v_left > 0 loop
+    -- One job a batch: it locks conversations in the order of their ids, and another would begin anew.
+    if v_phase = 'rewrite' then
         select j.id into v_job_id
         from chat_private.retention_jobs as j
         order by j.id
@@ -53,10 +54,9 @@ begin
             v_phase := 'mark';
         else
             v_number := chat_private.run_retention_job(v_job_id, v_left);
-            v_rewritten := v_rewritten + v_number;
-            v_left := v_left - greatest(v_number, 1);
+            v_rewritten := v_number;
         end if;
-    end loop;
+    end if;
 
     while v_phase = 'mark' and v_left > 0 loop
         select c.* into v_conversation

@@ -77,6 +77,7 @@ begin
             and c.tenant_id = v_tenant_id
             and c.expires_from <= v_at
             and m.deleted_at is null
+            and (m.expires_at at time zone 'UTC')::date <= (v_at at time zone 'UTC')::date
             and m.expires_at <= v_at
         union all
         select

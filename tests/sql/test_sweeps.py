@@ -134,7 +134,8 @@ def test_sweeps_beside_each_other_and_beside_sends(full):
                 cursor = None
                 while True:
                     ((done,),) = connection.execute(
-                        "select chat.sweep_messages(7, %s)", (json.dumps(cursor) if cursor else None,)
+                        "select chat.sweep_messages(7, %s)",
+                        (json.dumps(cursor) if cursor else None,),
                     ).fetchall()
                     if not done["has_more"]:
                         break

@@ -68,7 +68,9 @@ class Room:
         cursor = None
         while True:
             ((done,),) = self.owner(
-                "select chat.sweep_messages(%s, %s)", batch_size, json.dumps(cursor) if cursor else None
+                "select chat.sweep_messages(%s, %s)",
+                batch_size,
+                json.dumps(cursor) if cursor else None,
             )
             for key in total:
                 total[key] += done[key]
