@@ -57,7 +57,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--db-url", help="as role postgres; default: of the local backend")
-    parser.add_argument("--batch-size", type=int, default=500, help="messages a transaction")
+    parser.add_argument("--batch-size", type=int, default=200, help="messages a transaction")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     arguments = parser.parse_args()
     started = time.monotonic()

@@ -100,7 +100,9 @@ set search_path = ''
 as $$
 declare
     v_job_id bigint;
-    v_left integer := coalesce(nullif(current_setting('chat.retention_left', true), ''), '1000');
+    v_left integer := coalesce(
+        nullif(current_setting('chat.retention_left', true), '')::integer, 1000
+    );
 begin
     insert into chat_private.retention_jobs as j (tenant_id, user_id, conversation_id)
     values (

@@ -16,7 +16,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-    v_counts jsonb := '{}';
+    v_counts jsonb := '{}'::jsonb;
     v_number bigint;
     v_table text;
 begin

@@ -53,8 +53,8 @@ begin
             -- Another sweep may be at one: it judges for itself what this one marks.
             v_phase := 'mark';
         else
-            v_number := chat_private.run_retention_job(v_job_id, v_left);
-            v_rewritten := v_number;
+            -- Fewer, for each costs what a send does, and those who write there wait.
+            v_rewritten := chat_private.run_retention_job(v_job_id, least(v_left, 100));
         end if;
     end if;
 
@@ -149,7 +149,7 @@ $$;
 revoke execute on function chat_private.sweep_messages(integer, jsonb) from public, anon, authenticated;
 grant execute on function chat_private.sweep_messages(integer, jsonb) to service_role;
 
-create function chat.sweep_messages(batch_size integer default 500, "cursor" jsonb default null)
+create function chat.sweep_messages(batch_size integer default 200, "cursor" jsonb default null)
 returns jsonb
 language sql
 set search_path = ''
@@ -178,7 +178,7 @@ declare
     v_done jsonb;
 begin
     loop
-        v_done := chat_private.sweep_messages(500, v_done -> 'cursor');
+        v_done := chat_private.sweep_messages(200, v_done -> 'cursor');
         exit when not (v_done ->> 'has_more')::boolean;
         commit;
     end loop;

@@ -24,7 +24,7 @@ declare
     v_conversation chat.conversations;
     v_kept_until timestamptz := restore_messages.kept_until;
     v_message chat.messages;
-    v_restored bigint [] := '{}';
+    v_restored bigint [] := '{}'::bigint [];
     v_seq bigint;
 begin
     select c.* into v_conversation
@@ -97,7 +97,7 @@ begin
             jsonb_build_object('seqs', v_restored, 'kept_until', v_kept_until)
         );
     end if;
-    return cardinality(v_restored);
+    return cardinality(v_restored)::bigint;
 end;
 $$;
 revoke execute on function chat_private.restore_messages(uuid, bigint [], timestamptz)

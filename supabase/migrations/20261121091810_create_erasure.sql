@@ -93,7 +93,7 @@ begin
     order by p.conversation_id
     limit 1;
     if not found then
-        return '{}';
+        return '{}'::jsonb;
     end if;
     v_conversation := chat_private.lock_conversation(v_conversation.id);
     v_seqs := array(
@@ -161,7 +161,7 @@ begin
             return jsonb_build_object(v_table, v_number);
         end if;
     end loop;
-    return '{}';
+    return '{}'::jsonb;
 end;
 $$;
 revoke execute on function chat_private.erase_rows(uuid, integer)
@@ -175,7 +175,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-    v_counts jsonb := '{}';
+    v_counts jsonb := '{}'::jsonb;
     v_column record;
     v_number bigint;
 begin

@@ -253,6 +253,15 @@ class World:
             conversation_id=self.names["subject"],
         )
         self.owner.execute(
+            "update chat.settings set may_set_retention = true where tenant_id = %s",
+            (self.names["tenant"],),
+        )
+        self.owner.execute(
+            "insert into chat_private.orphaned_objects (path, conversation_id, is_restorable) "
+            "values ('purged.png', %s, false)",
+            (self.names["room"],),
+        )
+        self.owner.execute(
             "select chat_private.record_audit(%s, 'messages_purged', null, null, %s)",
             (self.names["tenant"], json.dumps({"messages": 1, "tombstones": 1})),
         )
