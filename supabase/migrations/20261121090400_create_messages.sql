@@ -180,7 +180,7 @@ grant execute on function chat_private.partly_visible_conversations() to authent
 
 -- Takes the conversation's next seq and rev under its row lock, inside the writing transaction:
 -- a rolled back send leaves no gap, and readers see one order. Says until when the message can be
--- read: as long as its sender's tier grants; and in which language its words are indexed.
+-- read, and in which language its words are indexed.
 -- Security definer: whoever inserts needs no rights on the counters.
 create function chat_private.number_message()
 returns trigger
@@ -196,11 +196,9 @@ begin
     new.deleted_at := null;
     new.is_changed := false;
     new.thread_count := 0;
-    select new.created_at + t.retention into new.expires_at
-    from chat.participants as p
-    inner join chat.tenant_members as m on p.tenant_id = m.tenant_id and p.user_id = m.user_id
-    inner join chat.tiers as t on m.tier = t.name
-    where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
+    new.expires_at := chat_private.expiry(
+        new.created_at, chat_private.lifetimes_for(new.conversation_id, new.sender_id)
+    );
     update chat.conversations as c
     set last_seq = c.last_seq + 1,
         rev = c.rev + 1,

@@ -43,18 +43,31 @@ comment on table chat.message_revisions is
 alter table chat.message_revisions enable row level security;
 grant select on chat.message_revisions to authenticated, service_role;
 
--- What a tombstone said, until it is purged: it can be restored within a set time.
+-- What a tombstone said, until it is purged: it can be restored within a set time. Also the queue of
+-- the sweep: a message has a row here from when it is deleted or has expired until it is purged.
 create table chat_private.deleted_messages (
     conversation_id uuid not null,
     message_seq bigint not null,
     body text,
     metadata jsonb not null,
     deleted_by uuid,
+    is_expired boolean not null default false,
+    removed_at timestamptz not null default chat_private.now(),
+    due_at timestamptz not null default chat_private.now(),
+    purged_at timestamptz,
     primary key (conversation_id, message_seq),
+    constraint deleted_messages_purged_check check (purged_at is null or body is null),
     constraint deleted_messages_message_seq_fkey foreign key (conversation_id, message_seq)
     references chat.messages (conversation_id, seq) on delete cascade
 );
-comment on table chat_private.deleted_messages is 'Texts of messages deleted for everyone.';
+comment on table chat_private.deleted_messages is
+    'What messages said that were deleted for everyone, or have expired, until they are purged.';
+comment on column chat_private.deleted_messages.is_expired is
+    'Removed by the sweep because its time was over, and not by anybody.';
+comment on column chat_private.deleted_messages.due_at is
+    'The sweep has nothing to do with it before.';
+comment on column chat_private.deleted_messages.purged_at is
+    'Nothing is left to restore; the tombstone stays while it can be read or is referred to.';
 alter table chat_private.deleted_messages enable row level security;
 
 create table chat_private.unhidden_messages (
