@@ -24,7 +24,7 @@ comment on table chat.exports is
     'for its id; both go when its time is over.';
 alter table chat.exports enable row level security;
 revoke all on chat.exports from anon, authenticated;
-grant select on chat.exports to authenticated;
+grant select on chat.exports to authenticated, service_role;
 
 -- What is written, in order. The last one's cursor is where the next begins.
 create table chat_private.export_parts (
@@ -267,8 +267,8 @@ declare
     v_sources chat_private.export_sources [];
     v_rows jsonb [];
     v_keys jsonb;
-    v_lines text [] := '{}';
-    v_files jsonb := '[]';
+    v_lines text [] := '{}'::text [];
+    v_files jsonb := '[]'::jsonb;
 begin
     select e.* into v_export
     from chat.exports as e
@@ -285,17 +285,22 @@ begin
     v_conversation_id := (v_at ->> 'conversation_id')::uuid;
     v_last_source := coalesce(v_at ->> 'source', '');
     v_key := array(select k.value from jsonb_array_elements_text(v_at -> 'key') as k);
-    v_sources := array(select s from chat_private.export_sources as s order by s.name);
+    v_sources := array(select s from chat_private.export_sources as s);
     v_at := null;
 
     <<pages>>
     loop
-        foreach v_source in array v_sources
+        for v_source in
+            select
+                s.name,
+                s.has_conversation,
+                s.query
+            from unnest(v_sources) as s
+            where
+                s.has_conversation = (v_conversation_id is not null)
+                and (s.name > v_last_source or (s.name = v_last_source and v_key <> '{}'))
+            order by s.name
         loop
-            continue when
-                v_source.has_conversation <> (v_conversation_id is not null)
-                or v_source.name < v_last_source
-                or (v_source.name = v_last_source and v_key = '{}');
             execute format(
                 'select array_agg(r.line), jsonb_agg(r.key) -> -1 from (%s) as r (line, key)',
                 v_source.query
@@ -362,7 +367,8 @@ comment on function chat.read_export(uuid, integer) is
 revoke execute on function chat.read_export(uuid, integer) from public, anon, authenticated;
 grant execute on function chat.read_export(uuid, integer) to service_role;
 
--- Whether the part was the next one. Of two workers one is told no, and what it wrote is no part.
+-- How many parts there are then. Of two workers that wrote the next one the first counts, and what the
+-- other wrote is no part.
 -- Security definer: as above.
 create function chat_private.save_export_part(
     export_id uuid,
@@ -372,7 +378,7 @@ create function chat_private.save_export_part(
     files text [],
     "cursor" jsonb
 )
-returns boolean
+returns bigint
 language plpgsql
 security definer
 set search_path = ''
@@ -388,7 +394,7 @@ begin
         perform chat_private.raise_error('export_not_found');
     end if;
     if v_export.finished_at is not null or v_export.part_count + 1 <> save_export_part.part then
-        return false;
+        return v_export.part_count;
     end if;
     insert into chat_private.export_parts (export_id, part, path, files, cursor)
     values (
@@ -405,7 +411,7 @@ begin
         file_count = e.file_count + cardinality(save_export_part.files),
         finished_at = case when save_export_part."cursor" is null then chat_private.now() end
     where e.id = v_export.id;
-    return true;
+    return save_export_part.part;
 end;
 $$;
 revoke execute on function chat_private.save_export_part(uuid, integer, text, bigint, text [], jsonb)
@@ -421,15 +427,15 @@ create function chat.save_export_part(
     files text [],
     "cursor" jsonb default null
 )
-returns boolean
+returns bigint
 language sql
 set search_path = ''
 begin atomic
 select chat_private.save_export_part(export_id, part, path, row_count, files, "cursor");
 end;
 comment on function chat.save_export_part(uuid, integer, text, bigint, text [], jsonb) is
-    'Notes that a page of an export is in Storage; without a cursor, that it was the last. False: '
-    'another worker was first. For the service role.';
+    'Notes that a page of an export is in Storage; without a cursor, that it was the last. Returns how '
+    'many are noted; one that is noted already changes nothing. For the service role.';
 revoke execute on function chat.save_export_part(uuid, integer, text, bigint, text [], jsonb)
 from public, anon, authenticated;
 grant execute on function chat.save_export_part(uuid, integer, text, bigint, text [], jsonb)

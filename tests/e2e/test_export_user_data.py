@@ -103,7 +103,7 @@ def test_it_goes_on_after_a_kill(stack: Stack, people: list[Person]) -> None:
         ).raise_for_status()  # fmt: skip
         if number == 1:
             taken = {key: page[key] for key in ("part", "row_count", "files", "cursor")}
-            assert rpc("save_export_part", export_id=export["id"], path=name, **taken)
+            assert rpc("save_export_part", export_id=export["id"], path=name, **taken) == 1
     done = call(stack, stack.publishable_key, owner.token).json()
     assert (done["id"], done["has_more"]) == (export["id"], False)
     index, lines = follow(done["url"])

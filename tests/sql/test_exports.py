@@ -57,11 +57,12 @@ def read(room: Room, export_id: str, size: int = 500) -> dict | None:
     return page
 
 
-def save(room: Room, export_id: str, page: dict) -> bool:
+def save(room: Room, export_id: str, page: dict, name: str = "") -> int:
     cursor = None if page["cursor"] is None else Jsonb(page["cursor"])
     ((saved,),) = room.service(
         "select chat.save_export_part(%s, %s, %s, %s, %s, %s)",
-        export_id, page["part"], f"{export_id}/{page['part']}", page["row_count"], page["files"],
+        export_id, page["part"], f"{export_id}/{page['part']}{name}", page["row_count"],
+        page["files"],
         cursor,
     )  # fmt: skip
     return saved
@@ -73,7 +74,7 @@ def export(room: Room, name: str, size: int = 500) -> list[dict]:
     while page := read(room, export_id, size):
         part = [json.loads(line) for line in page["text"].splitlines()]
         assert len(part) == page["row_count"] <= size + 1
-        assert save(room, export_id, page)
+        assert save(room, export_id, page) == page["part"]
         lines += part
     return lines
 
@@ -159,16 +160,20 @@ def test_it_goes_on_where_it_was_and_only_one_worker_does(room):
     first = read(room, export_id, 5)
     # Killed before it was saved: the same again.
     assert read(room, export_id, 5) == first
-    results = []
+    numbers = []
     threads = [
-        threading.Thread(target=lambda: results.append(save(room, export_id, first)))
-        for _ in range(2)
+        threading.Thread(
+            target=lambda name=name: numbers.append(save(room, export_id, first, name))
+        )
+        for name in "ab"
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(results) == [False, True]
+    assert numbers == [1, 1]
+    ((files,),) = room.service("select chat.list_export_files(%s)", export_id)
+    assert files["parts"] in ([f"{export_id}/1a"], [f"{export_id}/1b"])
     assert begin(room, "alice") == export_id
     assert read(room, export_id, 5)["part"] == 2
     assert room.owner("select part_count, row_count from chat.exports") == [(1, first["row_count"])]
