@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ._async.page import AsyncPage
     from ._async.participants import AsyncParticipants
     from ._async.polls import AsyncPolls
+    from ._async.retention import AsyncRetention
     from ._async.scheduled import AsyncScheduled
     from ._async.search import AsyncSearch
     from ._async.settings import AsyncSettings
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
         Evidence,
         HiddenMessage,
         InboxEntry,
+        LegalHold,
         Mention,
         Message,
         MessageReceipt,
@@ -117,9 +119,11 @@ if TYPE_CHECKING:
         PollResults,
         PrivateState,
         Profile,
+        PurgeRun,
         Reaction,
         Receipt,
         Report,
+        RetentionPreview,
         Revision,
         SavedMessage,
         ScheduledMessage,
@@ -130,6 +134,7 @@ if TYPE_CHECKING:
         Thread,
         ThreadRead,
         Tier,
+        TierChange,
         UnreadByParty,
         UnreadTotal,
         User,
@@ -153,6 +158,7 @@ if TYPE_CHECKING:
     from ._sync.page import Page
     from ._sync.participants import Participants
     from ._sync.polls import Polls
+    from ._sync.retention import Retention
     from ._sync.scheduled import Scheduled
     from ._sync.search import Search
     from ._sync.settings import Settings
@@ -177,6 +183,7 @@ __all__ = [
     "AsyncParley",
     "AsyncParticipants",
     "AsyncPolls",
+    "AsyncRetention",
     "AsyncScheduled",
     "AsyncSearch",
     "AsyncSettings",
@@ -223,6 +230,7 @@ __all__ = [
     "InboxStream",
     "InvalidRequestError",
     "JoinedParticipant",
+    "LegalHold",
     "Me",
     "Mention",
     "Message",
@@ -260,6 +268,7 @@ __all__ = [
     "PrivateState",
     "Profile",
     "Progress",
+    "PurgeRun",
     "RateLimitedError",
     "Reaction",
     "ReactionAdded",
@@ -269,6 +278,8 @@ __all__ = [
     "Report",
     "RequestTimeoutError",
     "Resumed",
+    "Retention",
+    "RetentionPreview",
     "Revision",
     "SavedMessage",
     "Scheduled",
@@ -285,6 +296,7 @@ __all__ = [
     "ThreadRead",
     "Threads",
     "Tier",
+    "TierChange",
     "Typing",
     "UnreadByParty",
     "UnreadTotal",
@@ -316,6 +328,7 @@ _MODULES = {
     "_async.page": ("AsyncPage",),
     "_async.participants": ("AsyncParticipants",),
     "_async.polls": ("AsyncPolls",),
+    "_async.retention": ("AsyncRetention",),
     "_async.scheduled": ("AsyncScheduled",),
     "_async.search": ("AsyncSearch",),
     "_async.settings": ("AsyncSettings",),
@@ -389,6 +402,7 @@ _MODULES = {
         "Evidence",
         "HiddenMessage",
         "InboxEntry",
+        "LegalHold",
         "Mention",
         "Message",
         "MessageReceipt",
@@ -401,9 +415,11 @@ _MODULES = {
         "PollResults",
         "PrivateState",
         "Profile",
+        "PurgeRun",
         "Reaction",
         "Receipt",
         "Report",
+        "RetentionPreview",
         "Revision",
         "SavedMessage",
         "ScheduledMessage",
@@ -414,6 +430,7 @@ _MODULES = {
         "Thread",
         "ThreadRead",
         "Tier",
+        "TierChange",
         "UnreadByParty",
         "UnreadTotal",
         "User",
@@ -437,6 +454,7 @@ _MODULES = {
     "_sync.page": ("Page",),
     "_sync.participants": ("Participants",),
     "_sync.polls": ("Polls",),
+    "_sync.retention": ("Retention",),
     "_sync.scheduled": ("Scheduled",),
     "_sync.search": ("Search",),
     "_sync.settings": ("Settings",),

@@ -390,6 +390,38 @@ async def test_subjects(stack: Stack, people: People) -> None:
     assert (party.party, party.unread_count) == ("agent", 1)
 
 
+async def test_retention(stack: Stack, people: People) -> None:
+    admin, member = await people("admin"), await people("member")
+    await make_admin(stack, admin.id)
+    retention = admin.parley.retention
+    room = await admin.parley.conversations.start_direct(member.id)
+    message = await room.send("to be kept")
+    hold = await retention.place_hold("case 4711", conversation_id=room.id)
+    assert hold.id in [h.id async for h in await retention.holds()]
+    assert (await member.parley.retention.holds()).items == ()
+    with pytest.raises(PermissionDeniedError):
+        await member.parley.retention.preview()
+    await room.delete(message)
+    later = datetime.now(UTC) + timedelta(days=60)
+    preview = await retention.preview(at=later, policy={"tiers": {"free": "30 days"}})
+    assert sum(row.held_messages for row in preview if row.step == "purge") >= 1
+    await retention.lift_hold(hold)
+    with pytest.raises(NotFoundError):
+        await retention.lift_hold(hold)
+    assert await room.restore([message]) == 1
+    assert (await room.message(message.seq)).body == "to be kept"
+    assert (await retention.purge_runs()).items == ()
+    assert (await retention.tier_changes(user=admin.id)).items == ()
+    with pytest.raises(PermissionDeniedError, match="cannot decide"):
+        await room.set_retention(timedelta(days=7))
+    await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)
+    try:
+        assert (await room.set_retention(timedelta(days=7))).retention == "7 days"
+        assert (await room.set_retention(None)).retention is None
+    finally:
+        await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
+
+
 async def test_moderation(stack: Stack, people: People) -> None:
     moderator, spammer, member = await people("moderator"), await people("spam"), await people("m")
     room = await spammer.parley.conversations.start_direct(member.id)

@@ -42,7 +42,7 @@ def test_arguments_are_written_as_postgresql_reads_them() -> None:
     assert wire.call("f", arguments).body == {
         "at": AT.isoformat(),
         "ids": [str(ROOM)],
-        "window": "900.0 seconds",
+        "window": "0 days 900.0 seconds",
         "of": {"x": str(ROOM)},
     }
 

@@ -21,6 +21,7 @@ from .me import AsyncMe
 from .moderation import AsyncModeration
 from .notifications import AsyncNotifications
 from .outbox import AsyncOutbox
+from .retention import AsyncRetention
 from .search import AsyncSearch
 from .services import Services
 from .tables import AsyncTables
@@ -70,6 +71,7 @@ class AsyncParley:
         self._devices = AsyncDevices(self._services)
         self._tenants = AsyncTenants(self._services)
         self._moderation = AsyncModeration(self._services)
+        self._retention = AsyncRetention(self._services)
 
     @property
     def auth(self) -> AsyncAuth:
@@ -120,6 +122,11 @@ class AsyncParley:
     def moderation(self) -> AsyncModeration:
         """Reports, bans and the audit log."""
         return self._moderation
+
+    @property
+    def retention(self) -> AsyncRetention:
+        """How long messages live, and legal holds."""
+        return self._retention
 
     def outbox(self, path: Path | str) -> AsyncOutbox:
         """Messages in an SQLite file that are sent even if this program ends first.

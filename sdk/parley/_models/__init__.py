@@ -35,6 +35,7 @@ from .messages import (
 from .moderation import AuditCheck, AuditEntry, Ban, Evidence, Report
 from .notifications import Notification, NotificationPreferences
 from .people import Block, Contact, Counterpart, Device, Profile, User
+from .retention import LegalHold, PurgeRun, RetentionPreview, TierChange
 from .sync import Changes, ConversationChanges, PrivateState
 from .tenants import Tenant, TenantMember, TenantSettings, Tier
 
@@ -54,6 +55,7 @@ __all__ = [
     "Evidence",
     "HiddenMessage",
     "InboxEntry",
+    "LegalHold",
     "Mention",
     "Message",
     "MessageReceipt",
@@ -67,9 +69,11 @@ __all__ = [
     "PollResults",
     "PrivateState",
     "Profile",
+    "PurgeRun",
     "Reaction",
     "Receipt",
     "Report",
+    "RetentionPreview",
     "Revision",
     "SavedMessage",
     "ScheduledMessage",
@@ -80,6 +84,7 @@ __all__ = [
     "Thread",
     "ThreadRead",
     "Tier",
+    "TierChange",
     "UnreadByParty",
     "UnreadTotal",
     "User",

@@ -22,6 +22,7 @@ from .me import Me
 from .moderation import Moderation
 from .notifications import Notifications
 from .outbox import Outbox
+from .retention import Retention
 from .search import Search
 from .services import Services
 from .tables import Tables
@@ -71,6 +72,7 @@ class Parley:
         self._devices = Devices(self._services)
         self._tenants = Tenants(self._services)
         self._moderation = Moderation(self._services)
+        self._retention = Retention(self._services)
 
     @property
     def auth(self) -> Auth:
@@ -121,6 +123,11 @@ class Parley:
     def moderation(self) -> Moderation:
         """Reports, bans and the audit log."""
         return self._moderation
+
+    @property
+    def retention(self) -> Retention:
+        """How long messages live, and legal holds."""
+        return self._retention
 
     def outbox(self, path: Path | str) -> Outbox:
         """Messages in an SQLite file that are sent even if this program ends first.

@@ -387,6 +387,38 @@ def test_subjects(stack: Stack, people: People) -> None:
     assert (party.party, party.unread_count) == ("agent", 1)
 
 
+def test_retention(stack: Stack, people: People) -> None:
+    admin, member = people("admin"), people("member")
+    make_admin(stack, admin.id)
+    retention = admin.parley.retention
+    room = admin.parley.conversations.start_direct(member.id)
+    message = room.send("to be kept")
+    hold = retention.place_hold("case 4711", conversation_id=room.id)
+    assert hold.id in [h.id for h in retention.holds()]
+    assert (member.parley.retention.holds()).items == ()
+    with pytest.raises(PermissionDeniedError):
+        member.parley.retention.preview()
+    room.delete(message)
+    later = datetime.now(UTC) + timedelta(days=60)
+    preview = retention.preview(at=later, policy={"tiers": {"free": "30 days"}})
+    assert sum(row.held_messages for row in preview if row.step == "purge") >= 1
+    retention.lift_hold(hold)
+    with pytest.raises(NotFoundError):
+        retention.lift_hold(hold)
+    assert room.restore([message]) == 1
+    assert (room.message(message.seq)).body == "to be kept"
+    assert (retention.purge_runs()).items == ()
+    assert (retention.tier_changes(user=admin.id)).items == ()
+    with pytest.raises(PermissionDeniedError, match="cannot decide"):
+        room.set_retention(timedelta(days=7))
+    admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)
+    try:
+        assert (room.set_retention(timedelta(days=7))).retention == "7 days"
+        assert (room.set_retention(None)).retention is None
+    finally:
+        admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
+
+
 def test_moderation(stack: Stack, people: People) -> None:
     moderator, spammer, member = people("moderator"), people("spam"), people("m")
     room = spammer.parley.conversations.start_direct(member.id)
