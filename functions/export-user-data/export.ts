@@ -14,7 +14,8 @@ import {
 } from "../_shared/backend.ts";
 
 const BUCKET = "chat-exports";
-const SECONDS = 20;
+// Less than clients wait for an answer.
+const SECONDS = 5;
 const PAGE = 500;
 const AT_ONCE = 8;
 const TO_SIGN = 500;

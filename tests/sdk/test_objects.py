@@ -40,6 +40,23 @@ async def group(people: People) -> tuple[AsyncConversation, AsyncConversation, P
     return made, await member.parley.conversations.get(made.id), member
 
 
+async def test_everything_of_a_person(room: Room, tmp_path: Path) -> None:
+    await room.as_alice.send("mine")
+    seen: list[int] = []
+    written = await room.alice.parley.exports.write(
+        on_progress=lambda export: seen.append(export.row_count)
+    )
+    assert written.finished_at is not None
+    assert seen[0] == 0
+    saved: list[Progress] = []
+    rows = await room.alice.parley.exports.save(written, tmp_path, on_progress=saved.append)
+    assert len(rows.read_text().splitlines()) == written.row_count > 0
+    assert saved[-1].done_bytes == rows.stat().st_size
+    (listed,) = (await room.alice.parley.exports.list()).items
+    assert listed.id == written.id
+    assert (await room.bob.parley.exports.list()).items == ()
+
+
 async def test_replies_threads_edits_and_deletions(room: Room) -> None:
     first = await room.as_alice.send("first")
     answer = await room.as_bob.reply(first, "answer", mentions=[room.alice.id])
