@@ -429,6 +429,8 @@ async def test_retention(stack: Stack, people: People) -> None:
     assert (await room.message(message.seq)).body == "to be kept"
     assert (await retention.purge_runs()).items == ()
     assert (await retention.tier_changes(user=admin.id)).items == ()
+    # Tests share a tenant.
+    await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
     with pytest.raises(PermissionDeniedError, match="cannot decide"):
         await room.set_retention(timedelta(days=7))
     await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)

@@ -426,6 +426,8 @@ def test_retention(stack: Stack, people: People) -> None:
     assert (room.message(message.seq)).body == "to be kept"
     assert (retention.purge_runs()).items == ()
     assert (retention.tier_changes(user=admin.id)).items == ()
+    # Tests share a tenant.
+    admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
     with pytest.raises(PermissionDeniedError, match="cannot decide"):
         room.set_retention(timedelta(days=7))
     admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)
