@@ -9515,8 +9515,8 @@ CREATE VIEW chat.threads WITH (security_invoker='true') AS
     t.thread_root_seq,
     m.thread_count,
     t.last_read_seq,
-    r.seq AS last_seq,
-    r.created_at AS last_activity_at,
+    COALESCE(r.seq, m.seq) AS last_seq,
+    COALESCE(r.created_at, m.created_at) AS last_activity_at,
     ( SELECT count(*) AS count
            FROM chat.messages u
           WHERE ((u.conversation_id = t.conversation_id) AND (u.thread_root_seq = t.thread_root_seq) AND (u.seq > t.last_read_seq) AND (u.sender_id IS DISTINCT FROM t.user_id) AND (u.deleted_at IS NULL))) AS unread_count
