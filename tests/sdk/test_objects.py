@@ -109,9 +109,9 @@ async def test_marks_on_messages(room: Room) -> None:
 
     assert (await room.as_bob.save(message, note="later")).note == "later"
     assert (await room.as_bob.save(message)).note is None
-    assert [s.message_seq for s in await room.bob.parley.inbox.saved_messages()] == [1]
+    assert [s.message_seq async for s in await room.bob.parley.inbox.saved_messages()] == [1]
     await room.as_bob.unsave(message)
-    assert await room.bob.parley.inbox.saved_messages() == ()
+    assert (await room.bob.parley.inbox.saved_messages()).items == ()
 
     await room.as_bob.hide(message)
     assert (await room.as_bob.history()).items == ()
@@ -145,12 +145,16 @@ async def test_what_is_read(room: Room) -> None:
 async def test_threads_are_followed_and_read(room: Room) -> None:
     root = await room.as_alice.send("root")
     await room.as_bob.send("in it", thread=root)
-    (thread,) = await room.alice.parley.inbox.threads()
+    (thread,) = (await room.alice.parley.inbox.threads()).items
     assert (thread.thread_root_seq, thread.unread_count) == (1, 1)
     assert (await room.as_alice.threads.mark_read(root)).last_read_seq == 2
     assert not (await room.as_alice.threads.unfollow(root)).is_following
     assert (await room.as_alice.threads.follow(root)).is_following
     assert [t.thread_root_seq for t in await room.as_alice.threads.list()] == [1]
+    quiet = await room.as_bob.send("nobody has answered yet")
+    await room.as_alice.threads.follow(quiet)
+    pages = await room.alice.parley.inbox.threads(limit=1)
+    assert [(t.thread_root_seq, t.last_seq) async for t in pages] == [(3, 3), (1, 2)]
 
 
 async def test_participants(

@@ -112,7 +112,7 @@ def test_marks_on_messages(room: Room) -> None:
     assert (room.as_bob.save(message)).note is None
     assert [s.message_seq for s in room.bob.parley.inbox.saved_messages()] == [1]
     room.as_bob.unsave(message)
-    assert room.bob.parley.inbox.saved_messages() == ()
+    assert (room.bob.parley.inbox.saved_messages()).items == ()
 
     room.as_bob.hide(message)
     assert (room.as_bob.history()).items == ()
@@ -146,12 +146,16 @@ def test_what_is_read(room: Room) -> None:
 def test_threads_are_followed_and_read(room: Room) -> None:
     root = room.as_alice.send("root")
     room.as_bob.send("in it", thread=root)
-    (thread,) = room.alice.parley.inbox.threads()
+    (thread,) = (room.alice.parley.inbox.threads()).items
     assert (thread.thread_root_seq, thread.unread_count) == (1, 1)
     assert (room.as_alice.threads.mark_read(root)).last_read_seq == 2
     assert not (room.as_alice.threads.unfollow(root)).is_following
     assert (room.as_alice.threads.follow(root)).is_following
     assert [t.thread_root_seq for t in room.as_alice.threads.list()] == [1]
+    quiet = room.as_bob.send("nobody has answered yet")
+    room.as_alice.threads.follow(quiet)
+    pages = room.alice.parley.inbox.threads(limit=1)
+    assert [(t.thread_root_seq, t.last_seq) for t in pages] == [(3, 3), (1, 2)]
 
 
 def test_participants(group: tuple[Conversation, Conversation, Person], people: People) -> None:
