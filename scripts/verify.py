@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import psycopg
 from isolation import (
@@ -58,13 +59,36 @@ class Report:
     differences: list[Difference]
 
 
+Address = tuple[int, int, int]
+"""Where a database has something: the catalogue, the oid and, of a column, its number."""
+
+
+class Entry(NamedTuple):
+    """Something of structure.sql. ``part_of`` is the oid of what it goes with, 0 if nothing."""
+
+    kind: str
+    name: str
+    definition: str
+    address: Address
+    part_of: int
+
+
+def read_entries(connection: psycopg.Connection) -> list[Entry]:
+    """What Parley consists of in this database, and where."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local search_path = ''")
+        rows = connection.execute((FOLDER / "structure.sql").read_bytes()).fetchall()
+    return [
+        Entry(kind, name, definition, (catalogue, oid, part), part_of)
+        for kind, name, definition, catalogue, oid, part, part_of in rows
+    ]
+
+
 def read_structure(connection: psycopg.Connection) -> Structure:
     """What Parley consists of in this database."""
     found: Structure = defaultdict(dict)
-    with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")
-        for kind, name, definition in connection.execute((FOLDER / "structure.sql").read_bytes()):
-            found[kind][name] = definition
+    for entry in read_entries(connection):
+        found[entry.kind][entry.name] = entry.definition
     return dict(found)
 
 
@@ -150,7 +174,7 @@ def golden_files(connection: psycopg.Connection) -> dict[str, str]:
     }
 
 
-def _local_url() -> str:
+def local_url() -> str:
     made = subprocess.run(
         [sys.executable, "-m", "parley_stack", "status", "-o", "json", "--workdir", str(ROOT)],
         check=False,
@@ -158,23 +182,23 @@ def _local_url() -> str:
         text=True,
     )
     if made.returncode:
-        _fail("no local backend is running", "./scripts/start, or give --db-url")
+        fail("no local backend is running", "./scripts/start, or give --db-url")
     return str(json.loads(made.stdout)["DB_URL"])
 
 
-def _check_connection(connection: psycopg.Connection) -> None:
+def check_connection(connection: psycopg.Connection) -> None:
     (row,) = connection.execute(
         "select to_regnamespace('chat') is not null, bool_and(pg_has_role(r.oid, 'member'))"
         " from pg_roles as r where r.rolname in ('anon', 'authenticated', 'service_role')"
         " or r.oid = (select n.nspowner from pg_namespace as n where n.nspname = 'chat')"
     ).fetchall()
     if not row[0]:
-        _fail("Parley is not installed in this database", "supabase db push, or another --db-url")
+        fail("Parley is not installed in this database", "supabase db push, or another --db-url")
     if not row[1]:
-        _fail("this role cannot act as everybody else", "connect as the one that installed Parley")
+        fail("this role cannot act as everybody else", "connect as the one that installed Parley")
 
 
-def _fail(message: str, hint: str) -> None:
+def fail(message: str, hint: str) -> None:
     print(f"error: {message}\n  hint: {hint}", file=sys.stderr)
     sys.exit(2)
 
@@ -208,11 +232,11 @@ def main() -> int:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     arguments = parser.parse_args()
     try:
-        with psycopg.connect(arguments.db_url or _local_url(), autocommit=True) as connection:
-            _check_connection(connection)
+        with psycopg.connect(arguments.db_url or local_url(), autocommit=True) as connection:
+            check_connection(connection)
             report = verify(connection)
     except psycopg.OperationalError as error:
-        _fail(f"no connection: {error}", "check --db-url")
+        fail(f"no connection: {error}", "check --db-url")
     if arguments.output == "json":
         print(json.dumps(asdict(report), indent=1, ensure_ascii=False))
     else:
