@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import mends
 import psycopg
 from drift_reasons import reason
-from drift_rows import compare_rows
+from drift_rows import compare_rows, read_rows
 from mends import Catalogue, Key, Step
 from migration_files import RECORDS, Migration, read_files, read_records
 from scratch import empty_database
@@ -57,11 +57,15 @@ def build(scratch: psycopg.Connection, files: list[Migration], recorded: set[str
         if file.version in recorded:
             file.apply(scratch)
             continue
-        before = {(e.kind, e.name): e.definition for e in read_entries(scratch)}
+        before = _read_all(scratch)
         file.apply(scratch)
-        after = {(e.kind, e.name): e.definition for e in read_entries(scratch)}
-        makes[file.file] = dict(sorted(after.items() - before.items()))
+        makes[file.file] = dict(sorted(_read_all(scratch).items() - before.items()))
     return makes
+
+
+def _read_all(connection: psycopg.Connection) -> dict[Key, str]:
+    entries = {(entry.kind, entry.name): entry.definition for entry in read_entries(connection)}
+    return entries | read_rows(connection)
 
 
 def find_drift(
@@ -71,19 +75,22 @@ def find_drift(
     makes: Makes | None = None,
 ) -> list[Finding]:
     """What differs from a scratch database with the migrations ``files``."""
-    found = Catalogue.read(target)
+    found = Catalogue(target)
     pending = _pending(makes or {}, wanted, found)
-    explained = {key for file in pending for key in (makes or {})[file]}
     findings = [
-        finding
-        for finding in _compare(wanted, found)
-        if (finding.kind, finding.name) not in explained
+        *_compare(wanted, found),
+        *(
+            _finding(kind, name, state, expected, actual, steps, is_destructive=state == "extra")
+            for kind, name, state, expected, actual, steps in compare_rows(
+                wanted.connection, target
+            )
+        ),
     ]
-    findings += [
-        _finding(kind, name, state, expected, actual, steps, is_destructive=state == "extra")
-        for kind, name, state, expected, actual, steps in compare_rows(wanted.connection, target)
+    explained = {key for file in pending for key in (makes or {})[file]}
+    return [
+        *(finding for finding in findings if (finding.kind, finding.name) not in explained),
+        *_compare_records(files, read_records(target), pending),
     ]
-    return findings + list(_compare_records(files, read_records(target), pending))
 
 
 def _pending(makes: dict[str, dict[Key, str]], wanted: Catalogue, found: Catalogue) -> set[str]:
@@ -128,46 +135,43 @@ def _finding(
 
 def _compare(wanted: Catalogue, found: Catalogue) -> Iterator[Finding]:
     """The catalogues, what is part of a finding left out."""
+    missing = wanted.entries.keys() - found.entries.keys()
+    extra = found.entries.keys() - wanted.entries.keys()
     # A function whose arguments got other names is that function still.
     renamed = {
         key: other
-        for key, entry in wanted.entries.items()
-        for other, actual in found.entries.items()
+        for key in missing
+        for other in extra
         if key[0] == other[0] == "function"
-        and key not in found.entries
-        and other not in wanted.entries
-        and wanted.signatures[entry.address] == found.signatures[actual.address]
+        and wanted.signatures[wanted.entries[key].address]
+        == found.signatures[found.entries[other].address]
     }
     for key in sorted({*wanted.entries, *found.entries} - {*renamed.values()}):
         new, old = wanted.entries.get(key), found.entries.get(renamed.get(key, key))
         if new and old and new.definition == old.definition and key not in renamed:
             continue
-        if _comes_with_another(wanted, found, new, old, renamed):
+        if _comes_with_another(wanted, found, new, old, {*renamed, *renamed.values()}):
             continue
         yield _compare_entry(wanted, found, new, old)
 
 
 def _comes_with_another(
-    wanted: Catalogue,
-    found: Catalogue,
-    new: Entry | None,
-    old: Entry | None,
-    renamed: dict[Key, Key],
+    wanted: Catalogue, found: Catalogue, new: Entry | None, old: Entry | None, renamed: set[Key]
 ) -> bool:
     """Whether the finding of its table, function or constraint says it all."""
-    whole = (new and wanted.whole(new)) or (old and found.whole(old))
-    if not whole or (not new and old and old.kind == "owner"):
+    entry, whole = (new, wanted.whole(new)) if new else (old, old and found.whole(old))
+    if not entry or not whole:
         return False
     key = (whole.kind, whole.name)
-    if key in renamed or key in renamed.values():
-        return True
     there, here = wanted.entries.get(key), found.entries.get(key)
-    if not (there and here):
+    if entry.kind == "owner" and there:
+        return False
+    if key in renamed or not there or not here:
         return True
-    # An index of a key, a column of a view.
-    is_inside = (new or old).kind in ("index", "column") and whole.kind != "table"  # type: ignore[union-attr]
-    is_inside |= whole.definition.startswith("view") and (new or old).kind == "column"  # type: ignore[union-attr]
-    return is_inside and there.definition != here.definition
+    # An index is made with its key, a column with its view.
+    comes_along = entry.kind == "index" and whole.kind != "table"
+    comes_along |= entry.kind == "column" and whole.definition.startswith("view")
+    return comes_along and there.definition != here.definition
 
 
 def _compare_entry(
@@ -246,7 +250,7 @@ def _compare_records(
                 state,
                 [*run, step(place, file.record())],
             )
-        elif record.says() != file.says():
+        elif not record.says_what(file):
             difference = _difference(file.text, record.text)
             yield _finding(
                 "migration",
@@ -335,7 +339,7 @@ def main() -> int:
             files, records = read_files(), read_records(target)
             with empty_database() as scratch:
                 makes = build(scratch, files, {file.version for file in records or files})
-                findings = find_drift(target, Catalogue.read(scratch), files, makes)
+                findings = find_drift(target, Catalogue(scratch), files, makes)
     except psycopg.OperationalError as error:
         fail(f"no connection: {error}", "check --db-url")
     except StackError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import psycopg
-from mends import ROWS, Step
+from mends import ROWS, Key, Step
 
 
 class Rows(NamedTuple):
@@ -48,14 +48,24 @@ def _read(connection: psycopg.Connection, rows: Rows) -> Literals | None:
     return dict(connection.execute(query.encode()).fetchall())
 
 
+def read_rows(connection: psycopg.Connection) -> dict[Key, str]:
+    """What they say, by kind and key."""
+    return {
+        (rows.kind, key): _show(rows, values)
+        for rows in _ROWS
+        for key, values in (_read(connection, rows) or {}).items()
+    }
+
+
 def compare_rows(
     wanted: psycopg.Connection, found: psycopg.Connection
 ) -> Iterator[tuple[str, str, str, str, str, list[Step]]]:
     """Kind, name, state, what is expected, what was found, and what mends it."""
     for rows in _ROWS:
         expected, actual = _read(wanted, rows), _read(found, rows)
-        if expected is None or actual is None:
-            continue  # One of the two projects has no pg_cron, and is not to have jobs.
+        if rows.kind == "job" and (expected is None or actual is None):
+            continue  # A project without pg_cron is not to have jobs.
+        expected, actual = expected or {}, actual or {}
         for key in sorted({*expected, *actual}):
             new, old = expected.get(key), actual.get(key)
             if new == old:

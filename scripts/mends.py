@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import cached_property
 from graphlib import TopologicalSorter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from isolation import FOLDER
@@ -45,61 +45,59 @@ class Step(NamedTuple):
     statement: str
 
 
-@dataclass(frozen=True)
 class Catalogue:
-    """What Parley consists of in a database, how each thing is made, and what it needs."""
+    """What Parley consists of in a database, how each thing is made, and what it needs.
 
-    connection: psycopg.Connection
-    entries: dict[Key, Entry]
-    statements: dict[Address, str]
-    signatures: dict[Address, str]
-    """Of functions, without the names of arguments."""
-    needs: dict[Address, set[Address]]
-    places: dict[Address, int]
-    """The order in which all could be made."""
-    wholes: dict[int, Entry]
-    """What can have parts, by its oid: a table, a view, a function, a constraint."""
-    children: dict[int, list[Entry]]
+    The latter two are read when something differs.
+    """
 
-    @classmethod
-    def read(cls, connection: psycopg.Connection) -> Catalogue:
-        """From a database."""
-        entries = {(entry.kind, entry.name): entry for entry in read_entries(connection)}
-        needs: dict[Address, set[Address]] = {e.address: set() for e in entries.values()}
-        with connection.transaction(force_rollback=True):
-            connection.execute("set local search_path = ''")
-            statements = {
-                (catalogue, oid, part): statement
-                for catalogue, oid, part, statement in connection.execute(
-                    (FOLDER / "statements.sql").read_bytes()
-                )
-            }
-            for *after, catalogue, oid, part in connection.execute(
-                (FOLDER / "dependencies.sql").read_bytes()
-            ):
-                address, before = (after[0], after[1], after[2]), (catalogue, oid, part)
-                if address in needs and before in needs and address != before:
-                    needs[address].add(before)
-            signatures = {
-                (catalogue, oid, 0): signature
-                for catalogue, oid, signature in connection.execute(
-                    "select 'pg_proc'::regclass::oid, p.oid, p.oid::regprocedure::text"
-                    " from pg_proc as p where p.pronamespace in"
-                    " ('chat'::regnamespace, 'chat_private'::regnamespace)"
-                )
-            }
-        order = TopologicalSorter({address: needs[address] for address in sorted(needs)})
-        places = {address: place for place, address in enumerate(order.static_order())}
-        wholes: dict[int, Entry] = {}
-        children: dict[int, list[Entry]] = defaultdict(list)
-        for entry in entries.values():
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+        self.entries: dict[Key, Entry] = {}
+        self.wholes: dict[int, Entry] = {}
+        """What can have parts, by its oid: a table, a view, a function, a constraint."""
+        self.children: dict[int, list[Entry]] = defaultdict(list)
+        for entry in read_entries(connection):
+            self.entries[entry.kind, entry.name] = entry
             if entry.kind in ("table", "function", *_CONSTRAINTS):
-                wholes[entry.address[1]] = entry
+                self.wholes[entry.address[1]] = entry
             if entry.part_of:
-                children[entry.part_of].append(entry)
-        return cls(
-            connection, entries, statements, signatures, needs, places, wholes, dict(children)
+                self.children[entry.part_of].append(entry)
+
+    def _ask(self, query: bytes) -> list[tuple[Any, ...]]:
+        with self.connection.transaction(force_rollback=True):
+            self.connection.execute("set local search_path = ''")
+            return self.connection.execute(query).fetchall()
+
+    @cached_property
+    def statements(self) -> dict[Address, str]:
+        """What makes each."""
+        rows = self._ask((FOLDER / "statements.sql").read_bytes())
+        return {(catalogue, oid, part): text for catalogue, oid, part, text in rows}
+
+    @cached_property
+    def signatures(self) -> dict[Address, str]:
+        """Functions without the names of their arguments."""
+        query = (
+            b"select 'pg_proc'::regclass::oid, p.oid, p.oid::regprocedure::text from pg_proc as p"
         )
+        return {(catalogue, oid, 0): text for catalogue, oid, text in self._ask(query)}
+
+    @cached_property
+    def needs(self) -> dict[Address, set[Address]]:
+        """What must be there before what."""
+        needs: dict[Address, set[Address]] = {e.address: set() for e in self.entries.values()}
+        for a, b, c, *before in self._ask((FOLDER / "dependencies.sql").read_bytes()):
+            needed = (before[0], before[1], before[2])
+            if (a, b, c) in needs and needed in needs and (a, b, c) != needed:
+                needs[a, b, c].add(needed)
+        return needs
+
+    @cached_property
+    def places(self) -> dict[Address, int]:
+        """An order in which all could be made."""
+        order = TopologicalSorter({address: self.needs[address] for address in sorted(self.needs)})
+        return {address: place for place, address in enumerate(order.static_order())}
 
     def whole(self, entry: Entry) -> Entry | None:
         """What it is a part of, if that is Parley's."""
@@ -108,7 +106,7 @@ class Catalogue:
     def parts(self, whole: Entry) -> Iterator[Entry]:
         """Everything that goes with it, also parts of parts."""
         if self.wholes.get(whole.address[1]) is whole:
-            for entry in self.children.get(whole.address[1], ()):
+            for entry in self.children[whole.address[1]]:
                 yield entry
                 yield from self.parts(entry)
 
@@ -120,7 +118,7 @@ class Catalogue:
         return [
             other
             for other in self.entries.values()
-            if other.address in found - {entry.address} and _sort(other) in _REMADE
+            if other.address in found - {entry.address} and sort(other) in _REMADE
         ]
 
     def drop(self, entry: Entry) -> Step:
@@ -159,7 +157,7 @@ def _quoted(name: str) -> str:
     return sql.Identifier(name).as_string(None)
 
 
-def _sort(entry: Entry) -> str:
+def sort(entry: Entry) -> str:
     """Its kind, views apart from what holds data."""
     is_view = entry.kind == "table" and entry.definition.startswith("view")
     return "view" if is_view else entry.kind
@@ -172,7 +170,7 @@ def make(wanted: Catalogue, entry: Entry) -> list[Step]:
         statement = wanted.statements.get(part.address)
         whole = wanted.whole(part)
         comes_along = (part.kind == "index" and whole and whole.kind in _CONSTRAINTS) or (
-            part.kind == "column" and whole and _sort(whole) == "view"
+            part.kind == "column" and whole and sort(whole) == "view"
         )
         if statement and not comes_along and part.kind not in ("grant", "owner"):
             steps.append(Step(MAKE, wanted.places[part.address], statement))
@@ -203,20 +201,22 @@ def change(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) -> list[
         return change_grant(wanted, new, old)
     if new.kind == "column":
         return _change_column(wanted, found, new, old)
-    if _sort(new) != _sort(old):
+    if sort(new) != sort(old):
         return []
     statements: list[str]
     if new.kind in ("function", "table") and _can_replace(wanted, found, new, old):
         statements = [wanted.statements[new.address]]
-    elif _sort(new) == "table":
+    elif sort(new) == "table":
         statements = list(_change_table(new, old))
     elif new.kind == "type":
         statements = list(_more_labels(new, old))
     elif new.kind == "role":
         statements = [f"alter role {_quoted(new.name)} nosuperuser nobypassrls;"]
-    elif new.kind == "trigger" and old.definition.startswith(f"{new.definition} ("):
+    elif new.kind == "trigger" and _without_switch(new) == _without_switch(old):
         table, name = new.name.split(" ", 1)
-        statements = [f"alter table {table} enable trigger {_quoted(name)};"]
+        switch = {"(disabled)": "disable", "(always)": "enable always"}
+        how = switch.get(new.definition.removeprefix(_without_switch(new)).strip(), "enable")
+        statements = [f"alter table {table} {how} trigger {_quoted(name)};"]
     elif new.kind in _CONSTRAINTS and old.definition == f"{new.definition} NOT VALID":
         table, name = new.name.split(" ", 1)
         statements = [f"alter table {table} validate constraint {_quoted(name)};"]
@@ -225,12 +225,16 @@ def change(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) -> list[
     return [Step(MAKE, wanted.places[new.address], statement) for statement in statements]
 
 
+def _without_switch(trigger: Entry) -> str:
+    return re.sub(r" \((disabled|always|for replicas)\)$", "", trigger.definition)
+
+
 def _can_replace(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) -> bool:
     """Whether `create or replace` will do."""
     if new.kind == "function":
         # It cannot change the result, or names and defaults of arguments.
         return _signature(new) == _signature(old)
-    return _sort(new) == "view" and _columns(wanted, new) == _columns(found, old)
+    return sort(new) == "view" and _columns(wanted, new) == _columns(found, old)
 
 
 def _columns(catalogue: Catalogue, view: Entry) -> list[tuple[int, str, str]]:
@@ -292,7 +296,7 @@ def _change_column(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) 
         for other in found.remade_with(old):
             again = wanted.entries.get((other.kind, other.name))
             # A type is changed under keys, checks and indexes, not under what has a query.
-            if again and _sort(other) in ("policy", "view", "function", "trigger", "rule"):
+            if again and sort(other) in ("policy", "view", "function", "trigger", "rule"):
                 steps += [found.drop(other), *make(wanted, again)]
         alter(f"type {after['type']} using {column}::{after['type']}")
     if after["default"] and (is_retyped or before["default"] != after["default"]):

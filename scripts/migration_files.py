@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pglast
@@ -60,13 +61,18 @@ class Migration:
         parts = (self.text[start:end] for start, end in zip([0, *ends], [*ends, None], strict=True))
         return [text for part in parts if (text := part.lstrip(";").strip())]
 
-    def says(self) -> list[str]:
-        """What it says, comments, semicolons and white space aside."""
-        return [
-            self.text[token.start : token.end + 1]
-            for token in pglast.parser.scan(self.text)
-            if token.name not in ("SQL_COMMENT", "C_COMMENT", "ASCII_59")
-        ]
+    def says_what(self, other: Migration) -> bool:
+        """Whether both say the same, comments, semicolons and white space aside."""
+        return _words(self.text) == _words(other.text)
+
+
+@cache
+def _words(text: str) -> list[str]:
+    return [
+        text[token.start : token.end + 1]
+        for token in pglast.parser.scan(text)
+        if token.name not in ("SQL_COMMENT", "C_COMMENT", "ASCII_59")
+    ]
 
 
 def read_files(folder: Path = FOLDER) -> list[Migration]:

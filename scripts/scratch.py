@@ -35,6 +35,6 @@ def empty_database() -> Iterator[psycopg.Connection]:
 
 def add_cron(connection: psycopg.Connection) -> None:
     """Installs pg_cron, if it can be had here."""
-    query = "select from pg_available_extensions where name = 'pg_cron'"
+    query = "select name from pg_available_extensions where name = 'pg_cron'"
     if connection.execute(query).fetchone():
         connection.execute("create extension if not exists pg_cron")

@@ -21,11 +21,15 @@ made (catalogue, object, part, statement) as (
         0,
         case r.relkind
             when 'r' then pg_catalog.format(
-                'create table %s ()%s;',
+                'create %stable %s ()%s%s;',
+                case when r.relpersistence = 'u' then 'unlogged ' end,
                 r.oid::pg_catalog.regclass,
+                ' with (' || pg_catalog.array_to_string(r.reloptions, ', ') || ')',
                 case when r.relrowsecurity then pg_catalog.format(
                     e';\nalter table %s enable row level security', r.oid::pg_catalog.regclass
-                ) end
+                ) end || case when r.relforcerowsecurity then pg_catalog.format(
+                    e';\nalter table %s force row level security', r.oid::pg_catalog.regclass
+                ) else '' end
             )
             else pg_catalog.format(
                 e'create or replace view %s%s as\n%s',
@@ -116,7 +120,14 @@ made (catalogue, object, part, statement) as (
         'pg_catalog.pg_trigger'::pg_catalog.regclass,
         t.oid,
         0,
-        pg_catalog.pg_get_triggerdef(t.oid) || ';'
+        pg_catalog.pg_get_triggerdef(t.oid) || case t.tgenabled when 'O' then ';' else pg_catalog.format(
+            e';\nalter table %s %s trigger %I;',
+            t.tgrelid::pg_catalog.regclass,
+            case t.tgenabled
+                when 'D' then 'disable' when 'A' then 'enable always' else 'enable replica'
+            end,
+            t.tgname
+        ) end
     from pg_catalog.pg_trigger as t
     where not t.tgisinternal
     union all

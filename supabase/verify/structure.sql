@@ -207,7 +207,10 @@ described (kind, name, catalogue, object, part, part_of, definition) as (
         'trigger', t.relation || ' ' || t.tgname,
         'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, 0, t.tgrelid,
         pg_catalog.pg_get_triggerdef(t.oid)
-        || case t.tgenabled when 'O' then '' when 'D' then ' (disabled)' else ' (for replicas)' end
+        || case t.tgenabled
+            when 'O' then '' when 'D' then ' (disabled)' when 'A' then ' (always)'
+            else ' (for replicas)'
+        end
     from triggers as t
     union all
     select 'rule', r.name || ' ' || w.rulename,

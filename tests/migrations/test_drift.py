@@ -1,0 +1,251 @@
+"""``scripts/drift`` finds whatever is not as the migrations make it, and mends it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psycopg
+import pytest
+from drift import Finding, build, find_drift, mend
+from mends import Catalogue
+from migration_files import Migration, read_files
+from verify import compare_structure, read_structure
+
+from migrations.drifts import DRIFTS, Drift
+from support.databases import Database, clone
+from support.stacks import ROOT, Stack
+
+FILES = read_files()
+
+
+def drift_of(database: Database, wanted: Catalogue) -> list[Finding]:
+    return find_drift(database.owner, wanted, FILES)
+
+
+def run(database: Database, script: str, user: str = "postgres") -> None:
+    """As psql does with --single-transaction, in a session of its own."""
+    with psycopg.connect(database.url, user=user) as connection:
+        connection.execute(script.encode())
+
+
+def titles(findings: list[Finding]) -> list[str]:
+    return [f"{finding.state}: {finding.kind} {finding.name}" for finding in findings]
+
+
+def test_an_installed_database_has_none(installed: Database, wanted: Catalogue) -> None:
+    assert drift_of(installed, wanted) == []
+
+
+@pytest.mark.parametrize("planted", DRIFTS.values(), ids=DRIFTS)
+def test_it_is_found_and_mended(installed: Database, wanted: Catalogue, planted: Drift) -> None:
+    # Somebody else's things are for a superuser to give away, and to take back.
+    user = "supabase_admin" if planted.found[0] == "owner" else "postgres"
+    run(installed, planted.sql, user)
+    findings = drift_of(installed, wanted)
+    by_name = {(f.kind, f.name, f.state): f for f in findings}
+    assert planted.found in by_name
+    assert by_name[planted.found].is_destructive == planted.is_destructive
+    assert all(finding.why and finding.mend for finding in findings)
+    if planted.is_destructive:
+        run(installed, mend(findings, allow_destructive=False))
+        withheld = [f for f in findings if f.is_destructive]
+        assert drift_of(installed, wanted) == withheld
+        findings = withheld
+    run(installed, mend(findings, allow_destructive=True), user)
+    assert drift_of(installed, wanted) == []
+
+
+def test_a_lost_schema_is_made_again(installed: Database, wanted: Catalogue) -> None:
+    """What makes each thing, after what it needs, is known of everything."""
+    installed.owner.execute("drop schema chat, chat_private cascade")
+    installed.owner.execute("create schema chat; create schema chat_private")
+    run(installed, mend(drift_of(installed, wanted), allow_destructive=False))
+    assert drift_of(installed, wanted) == []
+    expected = read_structure(wanted.connection)
+    assert compare_structure(expected, read_structure(installed.owner)) == []
+
+
+def test_what_the_project_has_elsewhere_is_none(installed: Database, wanted: Catalogue) -> None:
+    run(
+        installed,
+        """
+        create table public.orders (conversation_id uuid references chat.conversations (id));
+        create policy own on realtime.messages for select to authenticated using (false);
+        create policy own on storage.objects for select to authenticated using (false);
+        create function public.own() returns trigger language plpgsql
+        as 'begin return null; end';
+        create trigger own after insert on auth.users for each row execute function public.own();
+        select cron.schedule('nightly', '0 0 * * *', 'select 1');
+        """,
+    )
+    assert drift_of(installed, wanted) == []
+
+
+def test_data_stays_without_the_flag(installed: Database, wanted: Catalogue) -> None:
+    installed.user("alice")
+    run(
+        installed,
+        """
+        alter table chat.profiles add column nick text;
+        update chat.profiles set nick = 'al';
+        create table chat.notes (body text);
+        insert into chat.notes values ('x');
+        create policy "all" on chat.profiles for select to anon using (true);
+        """,
+    )
+    script = mend(drift_of(installed, wanted), allow_destructive=False)
+    assert "\n-- drop table chat.notes;" in script
+    run(installed, script)
+    assert titles(drift_of(installed, wanted)) == [
+        "extra: column chat.profiles.nick",
+        "extra: table chat.notes",
+    ]
+    assert installed.owner.execute(
+        "select p.nick, n.body from chat.profiles as p, chat.notes as n"
+    ).fetchall() == [("al", "x")]
+
+
+def test_a_mend_that_cannot_be_leaves_all_as_it_was(installed: Database, wanted: Catalogue) -> None:
+    """Rows that break the rule which is to come back stop the whole."""
+    installed.user("alice")
+    run(
+        installed,
+        "alter table chat.profiles drop constraint profiles_username_check;"
+        " update chat.profiles set username = '!';"
+        " grant select on chat.messages to anon",
+    )
+    findings = drift_of(installed, wanted)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        run(installed, mend(findings, allow_destructive=True))
+    assert drift_of(installed, wanted) == findings
+
+
+# Migrations -----------------------------------------------------------------------------------
+
+RECORD = "supabase_migrations.schema_migrations"
+LAST = FILES[-1]
+
+
+def test_a_migration_that_ran_without_a_record(installed: Database, wanted: Catalogue) -> None:
+    installed.owner.execute(f"delete from {RECORD} where version = %s", (LAST.version,))
+    (finding,) = findings = drift_of(installed, wanted)
+    assert (finding.state, finding.name, finding.found) == ("missing", LAST.file, "not recorded")
+    run(installed, mend(findings, allow_destructive=False))
+    assert drift_of(installed, wanted) == []
+
+
+@pytest.fixture
+def older(stack: Stack, bare_template: str) -> Iterator[Database]:
+    """A database with all migrations but the last."""
+    with clone(stack, bare_template) as made:
+        made.owner.execute("create schema supabase_migrations")
+        made.owner.execute(
+            f"create table {RECORD} (version text primary key, statements text[], name text)"
+        )
+        for migration in FILES[:-1]:
+            migration.apply(made.owner)
+            made.owner.execute(migration.record().encode())
+        yield made
+
+
+def test_a_migration_that_has_not_run_is_one_finding(
+    older: Database, stack: Stack, bare_template: str
+) -> None:
+    with clone(stack, bare_template) as scratch:
+        makes = build(scratch.owner, FILES, {file.version for file in FILES[:-1]})
+        wanted = Catalogue(scratch.owner)
+        assert makes[LAST.file]
+        (finding,) = findings = find_drift(older.owner, wanted, FILES, makes)
+        assert (finding.state, finding.name, finding.found) == ("missing", LAST.file, "not run")
+        run(older, mend(findings, allow_destructive=False))
+        assert find_drift(older.owner, wanted, FILES, makes) == []
+
+
+def test_an_edited_migration(installed: Database, wanted: Catalogue) -> None:
+    said = Migration(LAST.version, LAST.name, LAST.text.replace("'5s'", "'1s'"))
+    installed.owner.execute(said.record().encode())
+    (finding,) = findings = drift_of(installed, wanted)
+    assert (finding.state, finding.kind, finding.name) == ("changed", "migration", LAST.file)
+    assert "-set lock_timeout = '5s';" in finding.found
+    assert "+set lock_timeout = '1s'" in finding.found
+    run(installed, mend(findings, allow_destructive=False))
+    assert drift_of(installed, wanted) == []
+
+
+def test_other_comments_are_no_edit(installed: Database, wanted: Catalogue) -> None:
+    said = replace(LAST, text=LAST.text.replace("\n\n", "\n-- Words.\n\n"))
+    installed.owner.execute(said.record().encode())
+    assert drift_of(installed, wanted) == []
+
+
+def test_a_migration_of_another_version(installed: Database, wanted: Catalogue) -> None:
+    run(installed, replace(LAST, version="20990101000000", name="newer").record())
+    (finding,) = findings = drift_of(installed, wanted)
+    assert (finding.state, finding.name) == ("extra", "20990101000000_newer.sql")
+    run(installed, mend(findings, allow_destructive=False))
+    assert drift_of(installed, wanted) == findings
+    run(installed, mend(findings, allow_destructive=True))
+    assert drift_of(installed, wanted) == []
+
+
+def test_migrations_of_the_project_are_not_looked_at(
+    installed: Database, wanted: Catalogue
+) -> None:
+    installed.owner.execute(
+        f"insert into {RECORD} values ('20990101000000', '{{create table public.orders ()}}', 'o')"
+    )
+    assert drift_of(installed, wanted) == []
+
+
+def test_no_records_at_all(installed: Database, wanted: Catalogue) -> None:
+    installed.owner.execute("drop schema supabase_migrations cascade")
+    (finding,) = findings = drift_of(installed, wanted)
+    assert (finding.kind, finding.state) == ("migrations", "missing")
+    run(installed, mend(findings, allow_destructive=False))
+    assert drift_of(installed, wanted) == []
+
+
+def test_records_are_as_the_supabase_cli_writes_them(stack: Stack) -> None:
+    with psycopg.connect(stack.db_url) as connection:
+        rows = connection.execute(f"select statements from {RECORD} order by version").fetchall()
+    assert [list(row[0]) for row in rows] == [file.statements() for file in FILES]
+
+
+# The command ----------------------------------------------------------------------------------
+
+
+def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts/drift.py", "--db-url", url, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def url_of(database: Database) -> str:
+    info = database.owner.info
+    return f"postgresql://postgres:postgres@{info.host}:{info.port}/{info.dbname}"
+
+
+def test_the_command_prints_json_and_changes_nothing(
+    installed: Database, wanted: Catalogue
+) -> None:
+    run(installed, "grant select on chat.messages to anon; drop view chat.inbox cascade")
+    findings = drift_of(installed, wanted)
+    made = command(url_of(installed), "-o", "json")
+    assert made.returncode == 1, made.stderr
+    report = json.loads(made.stdout)
+    assert [row["name"] for row in report["differences"]] == [f.name for f in findings]
+    assert report["mend"] == mend(findings, allow_destructive=False)
+    assert drift_of(installed, wanted) == findings
+
+
+def test_an_address_without_a_server_is_an_error() -> None:
+    made = command("postgresql://127.0.0.1:1/x")
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr.startswith("error: no connection")
