@@ -6,23 +6,28 @@ from typing import NamedTuple
 
 
 class Drift(NamedTuple):
-    """``found``: kind, name and state of what must be among the findings."""
+    """``found``: kind, name and state of what must be among the findings.
+
+    ``is_alone``: it is planted in a database of its own, for it takes others' objects along.
+    """
 
     sql: str
     found: tuple[str, str, str]
     is_destructive: bool = False
+    is_alone: bool = False
 
 
-def drift(sql: str, what: str, *, is_destructive: bool = False) -> Drift:
+def drift(sql: str, what: str, *, is_destructive: bool = False, is_alone: bool = False) -> Drift:
     """``what`` is `state: kind name`."""
     state, _, thing = what.partition(": ")
     kinds = ("foreign key", "primary key", "unique constraint")
     kind = next((kind for kind in kinds if thing.startswith(kind)), thing.split(" ")[0])
-    return Drift(sql, (kind, thing.removeprefix(f"{kind} "), state), is_destructive)
+    return Drift(sql, (kind, thing.removeprefix(f"{kind} "), state), is_destructive, is_alone)
 
 
 NARROW = "participants_user_id_conversation_id_idx"
 READ = '"participants can read messages until they expire"'
+UNPIN = "chat.unpin_message(conversation_id uuid, seq bigint)"
 LEAVE = "chat.leave(conversation_id uuid)"
 
 MISSING = {
@@ -32,26 +37,33 @@ MISSING = {
     "column": drift(
         "alter table chat.profiles drop column display_name cascade",
         "missing: column chat.profiles.display_name",
+        is_alone=True,
     ),
     "primary key": drift(
         "alter table chat.pins drop constraint pins_pkey cascade",
         "missing: primary key chat.pins pins_pkey",
+        is_alone=True,
     ),
     "unique key": drift(
         "alter table chat.messages drop constraint messages_id_key cascade",
         "missing: unique constraint chat.messages messages_id_key",
+        is_alone=True,
     ),
     "foreign key": drift(
         "alter table chat.participants drop constraint participants_user_id_fkey",
         "missing: foreign key chat.participants participants_user_id_fkey",
+        is_alone=True,
     ),
     "check": drift(
         "alter table chat.messages drop constraint messages_body_check",
         "missing: check chat.messages messages_body_check",
+        is_alone=True,
     ),
     "index": drift(f"drop index chat.{NARROW}", f"missing: index chat.{NARROW}"),
     "policy": drift(
-        f"drop policy {READ} on chat.messages", f"missing: policy chat.messages {READ}"
+        f"drop policy {READ} on chat.messages",
+        f"missing: policy chat.messages {READ}",
+        is_alone=True,
     ),
     "policy of Realtime": drift(
         'drop policy "parley: participants can say that they are typing" on realtime.messages',
@@ -65,18 +77,24 @@ MISSING = {
         "drop trigger parley_100_create_profile on auth.users",
         "missing: trigger auth.users parley_100_create_profile",
     ),
-    "exposed function": drift("drop function chat.leave", f"missing: function {LEAVE}"),
+    "exposed function": drift("drop function chat.unpin_message", f"missing: function {UNPIN}"),
     "function of policies": drift(
         "drop function chat_private.conversation_ids_for_member cascade",
         "missing: function chat_private.conversation_ids_for_member()",
+        is_alone=True,
     ),
-    "enum": drift("drop type chat.report_state cascade", "missing: type chat.report_state"),
+    "enum": drift(
+        "drop type chat.report_state cascade", "missing: type chat.report_state", is_alone=True
+    ),
     "row type": drift(
-        "drop type chat_private.search_hit cascade", "missing: type chat_private.search_hit"
+        "drop type chat_private.search_hit cascade",
+        "missing: type chat_private.search_hit",
+        is_alone=True,
     ),
     "grant on a table": drift(
         "revoke select on chat.messages from authenticated",
         "missing: grant chat.messages to authenticated",
+        is_alone=True,
     ),
     "grant on a function": drift(
         "revoke execute on function chat.leave from authenticated",
@@ -110,7 +128,9 @@ CHANGED = {
         "alter table chat.messages disable row level security", "changed: table chat.messages"
     ),
     "row level security forced": drift(
-        "alter table chat.messages force row level security", "changed: table chat.messages"
+        "alter table chat.messages force row level security",
+        "changed: table chat.messages",
+        is_alone=True,
     ),
     "unlogged": drift("alter table chat.drafts set unlogged", "changed: table chat.drafts"),
     "storage parameter": drift(
@@ -122,6 +142,7 @@ CHANGED = {
     "view with other columns": drift(
         "drop view chat.unread_totals cascade; create view chat.unread_totals as select 1 as one",
         "changed: table chat.unread_totals",
+        is_alone=True,
     ),
     "column that may be null": drift(
         "alter table chat.messages alter column sender_id drop not null,"
@@ -161,6 +182,7 @@ CHANGED = {
         " add constraint participants_user_id_fkey foreign key (user_id)"
         " references auth.users (id)",
         "changed: foreign key chat.participants participants_user_id_fkey",
+        is_alone=True,
     ),
     "index of other columns": drift(
         f"drop index chat.{NARROW}; create index {NARROW} on chat.participants (user_id)",
@@ -173,6 +195,7 @@ CHANGED = {
     "policy for the public": drift(
         f"alter policy {READ} on chat.messages to public",
         f"changed: policy chat.messages {READ}",
+        is_alone=True,
     ),
     "trigger disabled": drift(
         "alter table chat.messages disable trigger messages_broadcast_message",
@@ -196,11 +219,13 @@ CHANGED = {
         "drop function chat.leave; create function chat.leave(conversation_id uuid)"
         " returns text language sql as 'select null::text'",
         f"changed: function {LEAVE}",
+        is_alone=True,
     ),
     "function with another name of an argument": drift(
         "drop function chat.leave; create function chat.leave(id uuid)"
         " returns void language sql set search_path = '' as ''",
         f"changed: function {LEAVE}",
+        is_alone=True,
     ),
     "grant": drift(
         "grant update, delete on chat.conversations to authenticated",
@@ -231,6 +256,7 @@ CHANGED = {
     "job inactive": drift(
         "select cron.alter_job(jobid, active := false) from cron.job",
         "changed: job parley-send-due-messages",
+        is_alone=True,
     ),
 }
 
@@ -260,10 +286,10 @@ EXTRA = {
         "extra: publication supabase_realtime chat.drafts",
     ),
     "owner of a table": drift(
-        "alter table chat.drafts owner to dashboard_user", "extra: owner chat.drafts"
+        "alter table chat.drafts owner to dashboard_user", "extra: owner chat.drafts", is_alone=True
     ),
     "owner of a function": drift(
-        "alter function chat.leave owner to dashboard_user", f"extra: owner {LEAVE}"
+        "alter function chat.leave owner to dashboard_user", f"extra: owner {LEAVE}", is_alone=True
     ),
     "table": drift(
         'create table chat."Own notes" (id int primary key); grant all on chat."Own notes" to anon',
@@ -322,8 +348,16 @@ EXTRA = {
     ),
 }
 
+GROUPS = {"missing": MISSING, "changed": CHANGED, "extra": EXTRA}
 DRIFTS = {
-    f"{state}: {name}": planted
-    for state, group in (("missing", MISSING), ("changed", CHANGED), ("extra", EXTRA))
-    for name, planted in group.items()
+    **{
+        f"{state}: together": [planted for planted in group.values() if not planted.is_alone]
+        for state, group in GROUPS.items()
+    },
+    **{
+        f"{state}: {name}": [planted]
+        for state, group in GROUPS.items()
+        for name, planted in group.items()
+        if planted.is_alone
+    },
 }
