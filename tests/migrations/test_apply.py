@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from catalogue import read_catalogue
 
-from support.catalogue import read_catalogue
 from support.databases import MIGRATIONS, Database, migrate
 from support.stacks import ROOT
 
