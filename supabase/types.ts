@@ -123,14 +123,14 @@ isOneToOne: false
                   ]
                 },"conversations": {
                   Row: {
-                    "created_at": string,"created_by": string | null,"epoch": number,"expires_from": string | null,"id": string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at": string,"last_mention_seq": number,"last_seq": number,"message_count": number,"participant_count": number,"rev": number,"slow_mode_seconds": number,"status": Database["chat"]['Enums']["conversation_status"],"subject_id": string | null,"subject_type": string | null,"sync_from_rev": number,"tenant_id": string,"title": string | null,"user_high_id": string | null,"user_low_id": string | null
+                    "created_at": string,"created_by": string | null,"epoch": number,"expires_from": string | null,"id": string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at": string,"last_mention_seq": number,"last_seq": number,"message_count": number,"participant_count": number,"retention": string | null,"rev": number,"slow_mode_seconds": number,"status": Database["chat"]['Enums']["conversation_status"],"subject_id": string | null,"subject_type": string | null,"sync_from_rev": number,"tenant_id": string,"title": string | null,"user_high_id": string | null,"user_low_id": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id": string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
+                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"retention"?: string | null,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id": string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
                   }
                   Update: {
-                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind"?: Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id"?: string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
+                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind"?: Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"retention"?: string | null,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id"?: string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
                   }
                   Relationships: [
                     {
@@ -253,6 +253,50 @@ isOneToOne: false
 isOneToOne: false
       referencedRelation: "participants"
       referencedColumns: ["conversation_id","user_id"]
+    }
+                  ]
+                },"legal_holds": {
+                  Row: {
+                    "conversation_id": string | null,"id": string,"placed_at": string,"placed_by": string | null,"reason": string,"tenant_id": string,"user_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "conversation_id"?: string | null,"id"?: string,"placed_at"?: string,"placed_by"?: string | null,"reason": string,"tenant_id": string,"user_id"?: string | null
+                  }
+                  Update: {
+                    "conversation_id"?: string | null,"id"?: string,"placed_at"?: string,"placed_by"?: string | null,"reason"?: string,"tenant_id"?: string,"user_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "legal_holds_conversation_id_fkey"
+      columns: ["tenant_id","conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversations"
+      referencedColumns: ["tenant_id","id"]
+    },{
+      foreignKeyName: "legal_holds_conversation_id_fkey"
+      columns: ["tenant_id","conversation_id"]
+isOneToOne: false
+      referencedRelation: "inbox"
+      referencedColumns: ["tenant_id","conversation_id"]
+    },{
+      foreignKeyName: "legal_holds_placed_by_fkey"
+      columns: ["placed_by"]
+isOneToOne: false
+      referencedRelation: "profiles"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "legal_holds_tenant_id_fkey"
+      columns: ["tenant_id"]
+isOneToOne: false
+      referencedRelation: "tenants"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "legal_holds_user_id_fkey"
+      columns: ["tenant_id","user_id"]
+isOneToOne: false
+      referencedRelation: "tenant_members"
+      referencedColumns: ["tenant_id","user_id"]
     }
                   ]
                 },"mentions": {
@@ -739,14 +783,14 @@ isOneToOne: false
                   ]
                 },"settings": {
                   Row: {
-                    "attachment_max_bytes": number,"attachment_mime_types": (string)[],"attachments_per_message": number,"edit_window": string | null,"fan_out_limit": number,"max_participants": number,"message_max_length": number,"past_search_languages": (string)[],"pins_per_conversation": number,"revisions_visible_to": string,"search_language": string,"sends_per_minute": number | null,"tenant_id": string,"who_may_open_subjects": string,"who_may_start": string
+                    "attachment_max_bytes": number,"attachment_mime_types": (string)[],"attachments_per_message": number,"downgrade_grace": string,"edit_window": string | null,"fan_out_limit": number,"max_participants": number,"may_set_retention": boolean,"message_max_length": number,"past_search_languages": (string)[],"pins_per_conversation": number,"restore_window": string,"retention": string | null,"retention_mode": string,"revisions_visible_to": string,"search_language": string,"sends_per_minute": number | null,"tenant_id": string,"who_may_open_subjects": string,"who_may_start": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id": string,"who_may_open_subjects"?: string,"who_may_start"?: string
+                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"downgrade_grace"?: string,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"may_set_retention"?: boolean,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"restore_window"?: string,"retention"?: string | null,"retention_mode"?: string,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id": string,"who_may_open_subjects"?: string,"who_may_start"?: string
                   }
                   Update: {
-                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id"?: string,"who_may_open_subjects"?: string,"who_may_start"?: string
+                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"downgrade_grace"?: string,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"may_set_retention"?: boolean,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"restore_window"?: string,"retention"?: string | null,"retention_mode"?: string,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id"?: string,"who_may_open_subjects"?: string,"who_may_start"?: string
                   }
                   Relationships: [
                     {
@@ -835,6 +879,38 @@ isOneToOne: false
       referencedColumns: ["user_id","conversation_id"]
     }
                   ]
+                },"tier_changes": {
+                  Row: {
+                    "applied_at": string | null,"changed_at": string,"effective_at": string,"ended_at": string | null,"from_tier": string,"id": number,"tenant_id": string,"to_tier": string,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "applied_at"?: string | null,"changed_at": string,"effective_at": string,"ended_at"?: string | null,"from_tier": string,"id"?: never,"tenant_id": string,"to_tier": string,"user_id": string
+                  }
+                  Update: {
+                    "applied_at"?: string | null,"changed_at"?: string,"effective_at"?: string,"ended_at"?: string | null,"from_tier"?: string,"id"?: never,"tenant_id"?: string,"to_tier"?: string,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "tier_changes_from_tier_fkey"
+      columns: ["from_tier"]
+isOneToOne: false
+      referencedRelation: "tiers"
+      referencedColumns: ["name"]
+    },{
+      foreignKeyName: "tier_changes_to_tier_fkey"
+      columns: ["to_tier"]
+isOneToOne: false
+      referencedRelation: "tiers"
+      referencedColumns: ["name"]
+    },{
+      foreignKeyName: "tier_changes_user_id_fkey"
+      columns: ["tenant_id","user_id"]
+isOneToOne: false
+      referencedRelation: "tenant_members"
+      referencedColumns: ["tenant_id","user_id"]
+    }
+                  ]
                 },"tiers": {
                   Row: {
                     "name": string,"retention": string | null
@@ -917,6 +993,14 @@ isOneToOne: false
       referencedRelation: "messages"
       referencedColumns: ["conversation_id","seq"]
     }
+                  ]
+                },"purge_runs": {
+                  Row: {
+                    "bytes": number | null,"digest": string | null,"file_bytes": number | null,"files": number | null,"happened_at": string | null,"hash": string | null,"messages": number | null,"rows_of_tables": Json | null,"seq": number | null,"tenant_id": string | null,"tiers": Json | null,"tombstones": number | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
                   ]
                 },"threads": {
                   Row: {
@@ -1089,6 +1173,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"erase_user":
+{ Args: { "batch_size"?: number,"user_id": string }; Returns: Json
+                           },
 "follow_thread":
 { Args: { "conversation_id": string,"root_seq": number }; Returns: {
               "conversation_id": string,
@@ -1103,11 +1190,17 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"forget_purged_files":
+{ Args: { "paths": (string)[] }; Returns: number
+                           },
 "hide_message":
 { Args: { "conversation_id": string,"seq": number }; Returns: undefined
                            },
 "leave":
 { Args: { "conversation_id": string }; Returns: undefined
+                           },
+"lift_hold":
+{ Args: { "id": string }; Returns: undefined
                            },
 "list_message_pushes":
 { Args: { "conversation_id": string,"seq": number }; Returns: {
@@ -1118,6 +1211,9 @@ isOneToOne: false
 { Args: { "notification_id": number }; Returns: {
               "body": string,"device_id": string,"provider": string,"reason": string,"title": string,"token": string,"user_id": string
             }[]
+                           },
+"list_purged_files":
+{ Args: { "max_count"?: number }; Returns: Json
                            },
 "mark_delivered":
 { Args: { "conversation_id": string,"seq"?: number }; Returns: {
@@ -1218,6 +1314,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1248,8 +1345,29 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"place_hold":
+{ Args: { "conversation_id"?: string,"reason": string,"tenant_id"?: string,"user_id"?: string }; Returns: {
+              "conversation_id": string | null,
+"id": string,
+"placed_at": string,
+"placed_by": string | null,
+"reason": string,
+"tenant_id": string,
+"user_id": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "legal_holds"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "poll_results":
 { Args: { "message": Omit<Database["chat"]['Tables']["messages"]['Row'], Database["chat"]['Tables']["messages"]['ComputedFields']> }; Returns: Json
+                           },
+"preview_retention":
+{ Args: { "at"?: string,"policy"?: Json,"tenant_id"?: string }; Returns: {
+              "bytes": number,"file_bytes": number,"files": number,"held_messages": number,"messages": number,"step": string,"tier": string
+            }[]
                            },
 "react":
 { Args: { "conversation_id": string,"emoji": string,"seq": number }; Returns: Json
@@ -1364,6 +1482,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"restore_messages":
+{ Args: { "conversation_id": string,"kept_until"?: string,"seqs": (number)[] }; Returns: number
+                           },
 "return_after_ban":
 { Args: Record<PropertyKey, never>; Returns: string[]
                            },
@@ -1471,6 +1592,37 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"set_retention":
+{ Args: { "conversation_id": string,"retention"?: string }; Returns: {
+              "created_at": string,
+"created_by": string | null,
+"epoch": number,
+"expires_from": string | null,
+"id": string,
+"kind": Database["chat"]['Enums']["conversation_kind"],
+"last_activity_at": string,
+"last_mention_seq": number,
+"last_seq": number,
+"message_count": number,
+"participant_count": number,
+"retention": string | null,
+"rev": number,
+"slow_mode_seconds": number,
+"status": Database["chat"]['Enums']["conversation_status"],
+"subject_id": string | null,
+"subject_type": string | null,
+"sync_from_rev": number,
+"tenant_id": string,
+"title": string | null,
+"user_high_id": string | null,
+"user_low_id": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "conversations"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "set_role":
 { Args: { "conversation_id": string,"role": string,"user_id": string }; Returns: {
               "conversation_id": string,
@@ -1507,6 +1659,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1563,6 +1716,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1593,6 +1747,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1610,6 +1765,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"sweep_messages":
+{ Args: { "batch_size"?: number,"cursor"?: Json }; Returns: Json
+                           },
 "sync":
 { Args: { "conversation_id"?: string,"cursor"?: string,"page_size"?: number }; Returns: Json
                            },
@@ -1668,6 +1826,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],

@@ -23,6 +23,11 @@ create table chat.settings (
     attachment_mime_types text [] not null
     default '{image/jpeg,image/png,image/gif,image/webp}',
     search_language text not null default 'simple',
+    retention_mode text not null default 'sender_tier',
+    retention interval,
+    downgrade_grace interval not null default '30 days',
+    restore_window interval not null default '30 days',
+    may_set_retention boolean not null default false,
     constraint settings_who_may_start_check check (
         who_may_start in ('members', 'contacts', 'moderators')
     ),
@@ -47,6 +52,12 @@ create table chat.settings (
     constraint settings_attachment_mime_types_check check (
         cardinality(attachment_mime_types) <= 100
     ),
+    constraint settings_retention_mode_check check (
+        retention_mode in ('sender_tier', 'longest_tier', 'fixed')
+    ),
+    constraint settings_retention_check check (retention > interval '0'),
+    constraint settings_downgrade_grace_check check (downgrade_grace >= interval '0'),
+    constraint settings_restore_window_check check (restore_window >= interval '0'),
     -- What every supported PostgreSQL has. Not other configurations: whoever dropped one would
     -- stop all sending.
     constraint settings_search_language_check check (
@@ -71,12 +82,24 @@ comment on column chat.settings.sends_per_minute is 'By one user, in the tenant.
 comment on column chat.settings.search_language is
     'How the words of new messages are indexed: a text search configuration. Text and not '
     'regconfig, which pg_upgrade cannot carry.';
+comment on column chat.settings.retention_mode is
+    'What decides how long messages live: the tier of who sent each, the longest tier among those '
+    'who take part or did, or retention for all. A change applies to messages already sent.';
+comment on column chat.settings.retention is
+    'How long messages live where retention_mode is fixed. Null: for ever.';
+comment on column chat.settings.downgrade_grace is
+    'How long after a change to a lower tier messages live by the higher one.';
+comment on column chat.settings.restore_window is
+    'How long what expired, or was deleted, can be restored before it is purged.';
+comment on column chat.settings.may_set_retention is
+    'Whether owners and admins of a conversation may decide how long its messages live.';
 alter table chat.settings enable row level security;
 grant select on chat.settings to authenticated;
 grant update (
     who_may_start, who_may_open_subjects, max_participants, fan_out_limit, message_max_length,
     edit_window, revisions_visible_to, sends_per_minute, pins_per_conversation,
-    attachments_per_message, attachment_max_bytes, attachment_mime_types, search_language
+    attachments_per_message, attachment_max_bytes, attachment_mime_types, search_language,
+    retention_mode, retention, downgrade_grace, restore_window, may_set_retention
 ) on chat.settings to authenticated;
 grant select, update on chat.settings to service_role;
 

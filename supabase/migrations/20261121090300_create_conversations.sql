@@ -36,6 +36,7 @@ create table chat.conversations (
     epoch integer not null default 1,
     sync_from_rev bigint not null default 0,
     expires_from timestamptz,
+    retention interval,
     constraint conversations_tenant_id_id_key unique (tenant_id, id),
     -- However many clients race, a pair has one direct conversation in a tenant.
     constraint conversations_direct_key unique (tenant_id, user_low_id, user_high_id),
@@ -65,6 +66,7 @@ create table chat.conversations (
     constraint conversations_slow_mode_seconds_check check (
         slow_mode_seconds between 0 and 3600
     ),
+    constraint conversations_retention_check check (retention > interval '0'),
     constraint conversations_counters_check check (
         last_seq >= message_count and rev >= last_seq and message_count >= 0 and epoch > 0
     )
@@ -79,6 +81,8 @@ comment on column chat.conversations.slow_mode_seconds is
     'How long a member waits between two messages; owners and admins do not. 0: no wait.';
 comment on column chat.conversations.expires_from is
     'When the first of its messages expires; before, no count needs to look for expired ones.';
+comment on column chat.conversations.retention is
+    'How long messages live here, whatever the tenant''s settings and tiers say. Null: as they say.';
 comment on column chat.conversations.sync_from_rev is
     'A client that has seen less than this must load the conversation anew.';
 comment on column chat.conversations.last_seq is 'Number of the newest message; no gaps.';

@@ -180,7 +180,7 @@ grant execute on function chat_private.partly_visible_conversations() to authent
 
 -- Takes the conversation's next seq and rev under its row lock, inside the writing transaction:
 -- a rolled back send leaves no gap, and readers see one order. Says until when the message can be
--- read: as long as its sender's tier grants; and in which language its words are indexed.
+-- read, and in which language its words are indexed.
 -- Security definer: whoever inserts needs no rights on the counters.
 create function chat_private.number_message()
 returns trigger
@@ -196,11 +196,9 @@ begin
     new.deleted_at := null;
     new.is_changed := false;
     new.thread_count := 0;
-    select new.created_at + t.retention into new.expires_at
-    from chat.participants as p
-    inner join chat.tenant_members as m on p.tenant_id = m.tenant_id and p.user_id = m.user_id
-    inner join chat.tiers as t on m.tier = t.name
-    where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
+    new.expires_at := chat_private.expiry(
+        new.created_at, chat_private.lifetimes_for(new.conversation_id, new.sender_id)
+    );
     update chat.conversations as c
     set last_seq = c.last_seq + 1,
         rev = c.rev + 1,
@@ -425,75 +423,6 @@ revoke execute on function chat.send_message(uuid, text, uuid, text, jsonb, bigi
 from public, anon;
 grant execute on function chat.send_message(uuid, text, uuid, text, jsonb, bigint, bigint, uuid [])
 to authenticated;
-
--- How many of somebody's unread messages can no longer be read: what their counters still count. Asked
--- only when something of the conversation has expired. `by_watermark` leaves out what only they know.
-create function chat_private.count_expired_unread(
-    conversation_id uuid,
-    user_id uuid,
-    by_watermark boolean default false
-)
-returns bigint
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-    return (
-        select count(*)
-        from chat.participants as p
-        inner join chat.messages as m on p.conversation_id = m.conversation_id
-        left join chat.participant_settings as s
-            on
-                p.conversation_id = s.conversation_id
-                and p.user_id = s.user_id
-                and not count_expired_unread.by_watermark
-        where
-            p.conversation_id = count_expired_unread.conversation_id
-            and p.user_id = count_expired_unread.user_id
-            and m.seq > coalesce(s.unread_from_seq - 1, p.last_read_seq)
-            and m.expires_at <= chat_private.now()
-            and m.kind <> 'system'
-            and m.sender_id is distinct from p.user_id
-            and m.deleted_at is null
-            and (
-                count_expired_unread.by_watermark
-                or not exists (
-                    select
-                    from chat.hidden_messages as h
-                    where
-                        h.conversation_id = m.conversation_id
-                        and h.message_seq = m.seq
-                        and h.user_id = p.user_id
-                )
-            )
-    );
-end;
-$$;
-revoke execute on function chat_private.count_expired_unread(uuid, uuid, boolean)
-from public, anon, authenticated;
-
--- Security definer: the policy of messages hides what has expired, from counting too. Tells a
--- participant how many unread messages can no longer be read: of their own; or, given a user_id, of
--- somebody's by their watermark, which is all that others know.
-create function chat_private.expired_unread(conversation_id uuid, user_id uuid default null)
-returns bigint
-language plpgsql
-stable
-security definer
-set search_path = ''
-as $$
-begin
-    perform chat_private.require_participant(expired_unread.conversation_id);
-    return chat_private.count_expired_unread(
-        expired_unread.conversation_id,
-        coalesce(expired_unread.user_id, auth.uid()),
-        by_watermark => expired_unread.user_id is not null
-    );
-end;
-$$;
-revoke execute on function chat_private.expired_unread(uuid, uuid) from public, anon;
-grant execute on function chat_private.expired_unread(uuid, uuid) to authenticated;
 
 -- Triggers -------------------------------------------------------------------------------------
 

@@ -52,7 +52,8 @@ from public, anon, authenticated;
 
 -- One event of a conversation: to its topic, and to the inboxes of those who take part, where the
 -- payload also has the receiver's unread_count. Reach 'inboxes' leaves the topic out, and no inbox.
--- About a message that not all who hear it may read, it says which one and no more.
+-- About a message that not all who hear it may read, or that soon nobody may, it says which one and no
+-- more.
 create function chat_private.broadcast_change(
     conversation chat.conversations,
     event text,
@@ -83,6 +84,10 @@ begin
                 and p.left_at is null
                 and p.visible_from_seq > v_seq
         ) then jsonb_build_object('seq', v_seq)
+        -- Realtime may replay what it is told for some days: not what nobody may read by then.
+        when (change #>> '{message,expires_at}')::timestamptz
+            <= chat_private.now() + interval '4 days'
+            then jsonb_build_object('seq', v_seq)
         else change
     end;
     if reach = 'inboxes'

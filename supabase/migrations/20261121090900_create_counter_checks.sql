@@ -55,13 +55,15 @@ begin
             )
         from conversations as c
         union all
+        -- It may be past the newest message, once that is purged, but never before it.
         select
             c.id,
             null,
             'last_seq',
             c.last_seq,
-            coalesce(
-                (select max(m.seq) from chat.messages as m where m.conversation_id = c.id), c.last_seq
+            greatest(
+                c.last_seq,
+                (select max(m.seq) from chat.messages as m where m.conversation_id = c.id)
             )
         from conversations as c
         union all

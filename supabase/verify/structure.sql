@@ -125,7 +125,7 @@ described (kind, name, catalogue, object, part, part_of, definition) as (
                 coalesce(
                     pg_catalog.regexp_replace(
                         v.query,
-                        '\m' || pg_catalog.substring(v.query, '\n   FROM [\w.]+ (\w+)[\n;]') || '\.',
+                        '\m' || pg_catalog.substring(v.query, '\n   FROM [\w.]+(?:\(\))? (\w+)[(\n;]') || '\.',
                         '',
                         'g'
                     ),

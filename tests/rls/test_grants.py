@@ -34,9 +34,10 @@ WRITABLE: dict[str, dict[str, set[str]]] = {
     "chat.settings": {
         "update": {
             "attachment_max_bytes", "attachment_mime_types", "attachments_per_message",
-            "edit_window", "fan_out_limit", "max_participants", "message_max_length",
-            "pins_per_conversation", "revisions_visible_to", "search_language", "sends_per_minute",
-            "who_may_open_subjects", "who_may_start",
+            "downgrade_grace", "edit_window", "fan_out_limit", "max_participants",
+            "may_set_retention", "message_max_length", "pins_per_conversation", "restore_window",
+            "retention", "retention_mode", "revisions_visible_to", "search_language",
+            "sends_per_minute", "who_may_open_subjects", "who_may_start",
         },
     },
 }  # fmt: skip

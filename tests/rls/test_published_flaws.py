@@ -359,7 +359,6 @@ def test_an_expired_message_is_unreadable_before_any_job_has_run(room):
     assert len(room.state()["messages"]) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="planned: comes with the sweep")
 def test_a_change_of_tier_reaches_messages_already_sent(room):
     """An expiry that is stored once never hears of a change of tier."""
     room.database.owner.execute(

@@ -46,6 +46,7 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
         "conversations_pair_check": (
             "user_low_id = id, user_high_id = id where kind = 'direct'",
         ),
+        "conversations_retention_check": ("retention = interval '0'",),
         "conversations_slow_mode_seconds_check": (
             "slow_mode_seconds = -1", "slow_mode_seconds = 3601",
         ),
@@ -64,6 +65,12 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
         "drafts_body_check": (f"body = {LONG(10001)}",),
         "drafts_metadata_check": (
             "metadata = '[]'", f"metadata = jsonb_build_object('x', {LONG(17000)})",
+        ),
+    },
+    "chat.legal_holds": {
+        "legal_holds_reason_check": ("reason = ''", f"reason = {LONG(2001)}"),
+        "legal_holds_scope_check": (
+            "user_id = gen_random_uuid(), conversation_id = gen_random_uuid()",
         ),
     },
     "chat.messages": {
@@ -165,6 +172,7 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
         "settings_attachments_per_message_check": (
             "attachments_per_message = -1", "attachments_per_message = 11",
         ),
+        "settings_downgrade_grace_check": ("downgrade_grace = interval '-1 second'",),
         "settings_edit_window_check": ("edit_window = interval '-1 second'",),
         "settings_fan_out_limit_check": ("fan_out_limit = -1", "fan_out_limit = 1001"),
         "settings_max_participants_check": ("max_participants = 1", "max_participants = 10001"),
@@ -174,6 +182,9 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
         "settings_pins_per_conversation_check": (
             "pins_per_conversation = -1", "pins_per_conversation = 1001",
         ),
+        "settings_restore_window_check": ("restore_window = interval '-1 second'",),
+        "settings_retention_check": ("retention = interval '0'",),
+        "settings_retention_mode_check": ("retention_mode = 'shortest_tier'",),
         "settings_revisions_visible_to_check": ("revisions_visible_to = 'everybody'",),
         "settings_search_language_check": ("search_language = 'elvish'",),
         "settings_sends_per_minute_check": ("sends_per_minute = 0",),
@@ -190,6 +201,18 @@ CHECKS: dict[str, dict[str, tuple[str, ...]]] = {
     "chat.tiers": {
         "tiers_name_check": ("name = 'Upper' where name = 'privileged'",),
         "tiers_retention_check": ("retention = interval '0'",),
+    },
+    "chat.tier_changes": {
+        "tier_changes_effective_at_check": ("effective_at = changed_at - interval '1 second'",),
+    },
+    "chat_private.deleted_messages": {
+        "deleted_messages_purged_check": ("purged_at = now(), body = 'still here'",),
+    },
+    "chat_private.personal_data": {
+        "personal_data_action_check": ("action = 'forget'",),
+        "personal_data_reason_check": (
+            "reason = null where action = 'retain'", "reason = 'x' where action = 'delete'",
+        ),
     },
     "chat_private.errors": {
         "errors_code_check": ("code = 'Upper' || code",),
@@ -246,6 +269,17 @@ REFERENCES: dict[str, tuple[str, str, str]] = {
     "reports_resolved_by_fkey": ("chat.reports", "resolved_by", NOWHERE),
     "settings_tenant_id_fkey": ("chat.settings", "tenant_id", NOWHERE),
     "tenant_members_tier_fkey": ("chat.tenant_members", "tier", "'platinum'"),
+    "legal_holds_user_id_fkey": ("chat.legal_holds", "user_id", NOWHERE),
+    "legal_holds_conversation_id_fkey": (
+        "chat.legal_holds", "user_id = null, conversation_id", NOWHERE,
+    ),
+    "legal_holds_placed_by_fkey": ("chat.legal_holds", "placed_by", NOWHERE),
+    "legal_holds_tenant_id_fkey": (
+        "chat.legal_holds", "user_id = null, conversation_id = null, tenant_id", NOWHERE,
+    ),
+    "tier_changes_user_id_fkey": ("chat.tier_changes", "user_id", NOWHERE),
+    "tier_changes_from_tier_fkey": ("chat.tier_changes", "from_tier", "'platinum'"),
+    "tier_changes_to_tier_fkey": ("chat.tier_changes", "to_tier", "'platinum'"),
     "deleted_messages_message_seq_fkey": ("chat_private.deleted_messages", "message_seq", "9999"),
 }  # fmt: skip
 
@@ -280,6 +314,23 @@ INSERTS = {
     "send_windows_user_id_fkey":
         "insert into chat_private.send_windows values"
         " ((select id from chat.tenants limit 1), gen_random_uuid(), now(), 1)",
+    "erasures_user_id_fkey":
+        "insert into chat_private.erasures (user_id) values (gen_random_uuid())",
+    "exports_user_id_fkey":
+        "insert into chat.exports (user_id) values (gen_random_uuid())",
+    "export_parts_export_id_fkey":
+        "insert into chat_private.export_parts values (gen_random_uuid(), 1, 'x', '{}', null)",
+    "restored_messages_message_seq_fkey":
+        "insert into chat_private.restored_messages select conversation_id, 9999, now()"
+        " from chat.messages limit 1",
+    "retention_jobs_tenant_id_fkey":
+        "insert into chat_private.retention_jobs (tenant_id) values (gen_random_uuid())",
+    "retention_jobs_user_id_fkey":
+        "insert into chat_private.retention_jobs (tenant_id, user_id)"
+        " select id, gen_random_uuid() from chat.tenants limit 1",
+    "retention_jobs_conversation_id_fkey":
+        "insert into chat_private.retention_jobs (tenant_id, conversation_id)"
+        " select id, gen_random_uuid() from chat.tenants limit 1",
     "unhidden_messages_message_seq_fkey":
         "insert into chat_private.unhidden_messages select conversation_id, 9999, user_id, 1"
         " from chat.participants limit 1",
@@ -341,6 +392,11 @@ def world(database):
             "insert into chat_private.push_tokens select user_id, id, 'fcm', 'token'"
             " from chat.devices limit 1"
         )
+        database.owner.execute(
+            "insert into chat.legal_holds (tenant_id, user_id, reason)"
+            " select tenant_id, user_id, 'a case' from chat.tenant_members limit 1"
+        )
+        database.owner.execute("update chat.tenant_members set tier = 'privileged'")
         yield database.owner
 
 
@@ -381,6 +437,7 @@ def test_what_there_is_once(world):
 
 
 def test_with_a_conversation_goes_all_that_is_in_it(world):
+    world.execute("delete from chat.legal_holds")
     world.execute("delete from chat.conversations")
     for table in ("messages", "participants", *OF_A_MESSAGE, *OF_A_PARTICIPANT):
         assert world.execute(f"select count(*) from chat.{table}".encode()).fetchone() == (0,), (

@@ -23,6 +23,14 @@ insert into chat.tenant_members (tenant_id, user_id)
 select '00000000-0000-4000-8000-000000000001', pg_temp.person(n)
 from generate_series(1, 2000) as n;
 
+insert into chat.tier_changes (
+    tenant_id, user_id, from_tier, to_tier, changed_at, effective_at, ended_at
+)
+select
+    '00000000-0000-4000-8000-000000000001', pg_temp.person(n), 'free', 'privileged', now(), now(),
+    now()
+from generate_series(1, 2000) as n;
+
 insert into chat.conversations (
     id, tenant_id, kind, title, last_seq, message_count, rev, participant_count, last_activity_at,
     expires_from

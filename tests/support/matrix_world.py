@@ -240,6 +240,33 @@ class World:
         )
         self.call("former", "leave", **room)
         self.do("owner", "insert into chat.blocks (blocked_id) values (%(blocked)s)")
+        self.do(
+            "service",
+            "update chat.tenant_members set tier = 'privileged' where user_id = %(member)s"
+            " returning tier",
+        )
+        self.names["hold"] = self.call(
+            "tenant_admin",
+            "place_hold",
+            "x.id",
+            reason="a case",
+            conversation_id=self.names["subject"],
+        )
+        self.owner.execute(
+            "update chat.settings set may_set_retention = true where tenant_id = %s",
+            (self.names["tenant"],),
+        )
+        self.owner.execute(
+            "insert into chat_private.orphaned_objects (path, conversation_id, is_restorable) "
+            "values ('purged.png', %s, false)",
+            (self.names["room"],),
+        )
+        self.owner.execute(
+            "select chat_private.record_audit(%s, 'messages_purged', null, null, %s)",
+            (self.names["tenant"], json.dumps({"messages": 1, "tombstones": 1})),
+        )
+
+        self.names["export"] = self.call("member", "begin_export", "x.id")
 
     def state(self, connection: psycopg.Connection | None = None) -> dict[str, str]:
         """A digest of each table: of the schemas, of sessions, files and what was broadcast."""

@@ -211,6 +211,11 @@ begin
         'moderator',
         format('select * from chat.ban_user(user_id => %L)', pg_temp.verify_id('banned'))
     );
+    update chat.tenant_members as m
+    set tier = 'privileged'
+    where m.tenant_id = v_tenant and m.user_id = pg_temp.verify_id('member');
+    insert into chat.legal_holds (tenant_id, user_id, reason)
+    values (v_tenant, pg_temp.verify_id('owner'), 'verify');
     if to_regclass('storage.objects') is not null then
         insert into storage.objects (bucket_id, name, owner_id, metadata)
         select

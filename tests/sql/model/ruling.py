@@ -179,15 +179,14 @@ def join_tenant(d: Draw) -> Operation:
 
 @operation(weight=1)
 def set_tier(d: Draw) -> Operation:
-    """Of somebody, for what they send from now on."""
+    """Of somebody, for what they sent and send."""
     args = {"user": d.user(), "tenant": d.tenant()}
     tier = ("free", "privileged", FOREVER)[d.what % 3]
     sql = """update chat.tenant_members set tier = %(tier)s
         where tenant_id = %(tenant)s and user_id = %(user)s"""
     yield Call(None, sql, {**args, "tier": tier})
-    member = d.world.tenants[args["tenant"]].members.get(args["user"])
-    if member is not None:
-        member.tier = tier
+    if args["user"] in d.world.tenants[args["tenant"]].members:
+        d.world.set_tier(args["tenant"], args["user"], tier)
 
 
 @operation(weight=1)

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from math import inf
 from typing import Any, NamedTuple
 
 DAY = 86_400
 FOREVER = "forever"
 RETENTION = {"free": 30 * DAY, "privileged": 180 * DAY, FOREVER: None}
+GRACE = 30 * DAY
 RANKS = {"owner": 0, "admin": 1, "member": 2}
 TENANT_RANKS = {"owner": 0, "admin": 1, "moderator": 2, "member": 3}
+
+
+def _lasts(tier: str) -> float:
+    retention = RETENTION[tier]
+    return inf if retention is None else retention
 
 
 @cache
@@ -171,8 +178,27 @@ class Member:
     """Somebody of a tenant."""
 
     role: str = "member"
-    tier: str = "free"
+    # By which tier their messages live from when on; the last is the one they have.
+    tiers: list[tuple[float, str]] = field(default_factory=lambda: [(-inf, "free")])
     is_removed: bool = False
+
+    def set_tier(self, tier: str, now: int) -> None:
+        """A higher one counts at once; a lower one after the grace, or when a lower one would."""
+        if tier == self.tiers[-1][1]:
+            return
+        current = [change for change in self.tiers if change[0] <= now][-1]
+        if _lasts(tier) >= _lasts(current[1]):
+            self.tiers = [(-inf, tier)]
+            return
+        later = [change for change in self.tiers if change[0] > now]
+        replaced = [change for change in later if _lasts(tier) >= _lasts(change[1])]
+        self.tiers = [change for change in self.tiers if change not in replaced]
+        self.tiers.append((min((c[0] for c in replaced), default=now + GRACE), tier))
+
+    def expiry(self, created_at: int) -> int | None:
+        """When what they sent then expires."""
+        ends = [max(created_at + _lasts(tier), start) for start, tier in self.tiers]
+        return None if min(ends) == inf else int(min(ends))
 
 
 @dataclass

@@ -10,7 +10,6 @@ from typing import Any
 
 from .state import (
     RANKS,
-    RETENTION,
     Event,
     Message,
     Notice,
@@ -202,14 +201,28 @@ class World:
             if room.tenant == tenant and person is not None and person.left_at is None:
                 self.depart(room, person)
 
+    def set_tier(self, tenant: str, user: str, tier: str) -> None:
+        """Messages they sent follow."""
+        member = self.tenants[tenant].members[user]
+        member.set_tier(tier, self.now)
+        for room in self.rooms.values():
+            if room.tenant != tenant:
+                continue
+            theirs = [m for m in room.messages if m.sender == user]
+            changed = [m for m in theirs if m.expires_at != member.expiry(m.created_at)]
+            for message in changed:
+                message.expires_at = member.expiry(message.created_at)
+            if changed:
+                self.announce(room, "retention_changed")
+
     def append(self, room: Room, sender: str | None, **more: Any) -> Message:
         """A new message, numbered."""
-        retention = RETENTION[self.tenants[room.tenant].members[sender].tier] if sender else None
+        member = self.tenants[room.tenant].members[sender] if sender else None
         message = Message(
             seq=room.last_seq + 1,
             sender=sender,
             created_at=self.now,
-            expires_at=None if retention is None else self.now + retention,
+            expires_at=member.expiry(self.now) if member else None,
             rev=room.rev + 1,
             **more,
         )

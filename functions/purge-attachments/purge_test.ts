@@ -1,0 +1,83 @@
+import { deepStrictEqual as assertEquals } from "node:assert";
+import { handle } from "./purge.ts";
+
+const settings = {
+  url: "http://stack",
+  publicUrl: "http://stack",
+  secret: "the secret",
+  accepted: ["the secret", ""],
+};
+
+function request(token: string, method = "POST"): Request {
+  return new Request("http://function", {
+    method,
+    headers: { authorization: `Bearer ${token}` },
+  });
+}
+
+/** Answers calls of fetch in turn, and notes them. */
+async function withAnswers(
+  answers: Response[],
+  action: () => Promise<void>,
+): Promise<string[]> {
+  const asked: string[] = [];
+  const real = globalThis.fetch;
+  globalThis.fetch = ((url: string, init: RequestInit) => {
+    asked.push(`${init.method} ${url.replace(settings.url, "")}`);
+    return Promise.resolve(
+      answers.shift() ?? new Response("", { status: 500 }),
+    );
+  }) as typeof fetch;
+  try {
+    await action();
+  } finally {
+    globalThis.fetch = real;
+  }
+  return asked;
+}
+
+Deno.test("without the secret nothing is asked of the backend", async () => {
+  const asked = await withAnswers([], async () => {
+    assertEquals((await handle(request("guess"), settings)).status, 401);
+    assertEquals(
+      (await handle(request(""), { ...settings, accepted: [""] })).status,
+      401,
+    );
+    assertEquals(
+      (await handle(request("the secret", "GET"), settings)).status,
+      405,
+    );
+  });
+  assertEquals(asked, []);
+});
+
+Deno.test("it goes on until both lists are empty", async () => {
+  const answers = [["a", "b"], [], 2, [], ["x/1"], [{}], []].map((body) =>
+    Response.json(body)
+  );
+  const asked = await withAnswers(answers, async () => {
+    const answer = await handle(request("the secret"), settings);
+    assertEquals(await answer.json(), { removed: 3, has_more: false });
+  });
+  assertEquals(asked.length, 7);
+  assertEquals(asked[5], "DELETE /storage/v1/object/chat-exports");
+});
+
+Deno.test("what cannot be removed ends the call, and stays queued", async () => {
+  const answers = [["a"], [], 0, []].map((body) => Response.json(body));
+  await withAnswers(answers, async () => {
+    const answer = await handle(request("the secret"), settings);
+    assertEquals(await answer.json(), { removed: 0, has_more: true });
+  });
+});
+
+Deno.test("a failure says so and tells nothing of the backend", async () => {
+  await withAnswers(
+    [new Response("inner details", { status: 500 })],
+    async () => {
+      const answer = await handle(request("the secret"), settings);
+      assertEquals(answer.status, 502);
+      assertEquals((await answer.json()).code, "not_purged");
+    },
+  );
+});
