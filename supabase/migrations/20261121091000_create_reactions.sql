@@ -28,7 +28,7 @@ create table chat.reactions (
     references chat.messages (conversation_id, seq) on delete cascade,
     constraint reactions_user_id_fkey foreign key (user_id, conversation_id)
     references chat.participants (user_id, conversation_id) on delete cascade,
-    constraint reactions_emoji_check check (emoji !~ '\s' and length(emoji) between 1 and 64)
+    constraint reactions_emoji_check check (length(emoji) between 1 and 64 and emoji !~ '\s')
 );
 comment on table chat.reactions is
     'Who reacted to a message, and how. Written with chat.react and chat.unreact; the counts of a '

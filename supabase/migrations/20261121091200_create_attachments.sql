@@ -69,15 +69,15 @@ create table chat.attachments (
         and path ~ '^[0-9a-f-]{36}/[0-9a-f-]{36}/[0-9a-f-]{36}/[^/]+$'
     ),
     constraint attachments_name_check check (
-        name !~ '[/[:cntrl:]]' and length(name) between 1 and 255
+        length(name) between 1 and 255 and name !~ '[/[:cntrl:]]'
     ),
     constraint attachments_mime_type_check check (length(mime_type) between 3 and 255),
     constraint attachments_size_bytes_check check (size_bytes >= 0),
     constraint attachments_sha256_check check (sha256 ~ '^[0-9a-f]{64}$'),
     constraint attachments_dimensions_check check (
-        (width is null) = (height is null)
-        and width between 1 and 100000
+        width between 1 and 100000
         and height between 1 and 100000
+        and (width is null) = (height is null)
     ),
     constraint attachments_duration_seconds_check check (
         duration_seconds >= 0 and duration_seconds < 1000000

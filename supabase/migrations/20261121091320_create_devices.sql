@@ -63,8 +63,7 @@ create table chat_private.push_tokens (
     constraint push_tokens_provider_check check (provider in ('apns', 'fcm', 'webpush')),
     -- Of the web it is the browser's subscription, which says where to post.
     constraint push_tokens_token_check check (
-        octet_length(token) >= 1
-        and octet_length(token) <= 2000
+        octet_length(token) between 1 and 2000
         and case
             when provider = 'webpush'
                 then coalesce(token::jsonb ->> 'endpoint' ~ '^https://', false)

@@ -198,8 +198,8 @@ described (kind, name, catalogue, object, part, part_of, definition) as (
             )
             from pg_catalog.unnest(p.polroles) as u (id)
         ),
-        'using ' || pg_catalog.pg_get_expr(p.polqual, p.polrelid),
-        'with check ' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)
+        'using (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
+        'with check (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')'
     )
     from policies as p
     union all

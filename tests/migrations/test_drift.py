@@ -180,7 +180,7 @@ def test_an_edited_migration(installed: Database, wanted: Catalogue) -> None:
 
 
 def test_other_comments_are_no_edit(installed: Database, wanted: Catalogue) -> None:
-    said = replace(LAST, text=LAST.text.replace("\n\n", "\n-- Words.\n\n"))
+    said = replace(LAST, text=LAST.text.replace("set lock", "-- Words.\nset lock", 1))
     installed.owner.execute(said.record().encode())
     assert drift_of(installed, wanted) == []
 
