@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import psycopg
 import pytest
-from drift import Finding, build, find_drift, mend
+from drift import Finding, build, find_drift, main, mend
 from mends import Catalogue
 from migration_files import Migration, read_files
+from scratch import add_cron
 from verify import compare_structure, read_structure
 
 from migrations.drifts import DRIFTS, Drift
@@ -246,6 +250,43 @@ def test_the_command_prints_json_and_changes_nothing(
     assert [row["name"] for row in report["differences"]] == [f.name for f in findings]
     assert report["mend"] == mend(findings, allow_destructive=False)
     assert drift_of(installed, wanted) == findings
+
+
+def test_the_page_shows_what_happens(
+    installed: Database,
+    stack: Stack,
+    bare_template: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every command of docs/how-to/drift.md, in its order, on the drift that it shows."""
+    page = (ROOT / "docs/how-to/drift.md").read_text()
+    commands, _ = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    (planted,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    (shown,) = re.findall(r"\n```\n((?:CHANGED|EXTRA).*?)```", page, re.DOTALL)
+
+    @contextmanager
+    def another_database() -> Iterator[psycopg.Connection]:
+        with clone(stack, bare_template) as made:
+            add_cron(made.owner)
+            yield made.owner
+
+    monkeypatch.setattr("drift.empty_database", another_database)
+    run(installed, planted)
+    said, script = [], ""
+    for line in commands.splitlines():
+        if line.startswith("psql"):
+            run(installed, script)
+            continue
+        words = shlex.split(line.partition(" >")[0].replace("$DB_URL", url_of(installed)))
+        monkeypatch.setattr("sys.argv", words)
+        status = main()
+        script = capsys.readouterr().out
+        said.append((status, re.sub(r"in \S+ s", "in 5.0 s", script)))
+    assert said[0] == (1, shown)
+    assert said[2][0] == 1  # The column is still there.
+    assert said[2][1].startswith("EXTRA: column chat.profiles.nick\n")
+    assert said[2][1].count("expected:") == 1
 
 
 def test_an_address_without_a_server_is_an_error() -> None:
