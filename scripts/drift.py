@@ -8,27 +8,26 @@ Exit status: 0 no drift, 1 drift, 2 it could not be compared.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import mends
+import drift_mends as mends
 import psycopg
+from drift_catalogue import Catalogue, Key, Step, sort
 from drift_reasons import reason
-from drift_rows import compare_rows, read_rows
-from mends import Catalogue, Key, Step
-from migration_files import RECORDS, Migration, read_files, read_records
+from drift_records import Makes, build, compare_records, difference, pending
+from drift_rows import compare_rows
+from migration_files import Migration, read_files, read_records
 from scratch import empty_database
-from verify import Entry, check_connection, fail, local_url, read_entries, says_same
+from verify import Entry, check_connection, fail, local_url, says_same
 
 from parley_stack.errors import StackError
 
 _PERMITS = ("grant", "policy", "publication", "owner")
 """Kinds that give somebody something: one too many is taken away without being asked."""
-_DIFF_LINES = 60
 
 
 @dataclass(frozen=True)
@@ -46,28 +45,6 @@ class Finding:
     steps: list[Step] = field(default_factory=list, repr=False)
 
 
-Makes = dict[str, dict[Key, str]]
-"""What each migration without a record has made or changed in the scratch database."""
-
-
-def build(scratch: psycopg.Connection, files: list[Migration], recorded: set[str]) -> Makes:
-    """Applies the migrations to an empty project."""
-    makes = {}
-    for file in files:
-        if file.version in recorded:
-            file.apply(scratch)
-            continue
-        before = _read_all(scratch)
-        file.apply(scratch)
-        makes[file.file] = dict(sorted(_read_all(scratch).items() - before.items()))
-    return makes
-
-
-def _read_all(connection: psycopg.Connection) -> dict[Key, str]:
-    entries = {(entry.kind, entry.name): entry.definition for entry in read_entries(connection)}
-    return entries | read_rows(connection)
-
-
 def find_drift(
     target: psycopg.Connection,
     wanted: Catalogue,
@@ -76,38 +53,18 @@ def find_drift(
 ) -> list[Finding]:
     """What differs from a scratch database with the migrations ``files``."""
     found = Catalogue(target)
-    pending = _pending(makes or {}, wanted, found)
+    makes = makes or {}
+    waiting = pending(makes, wanted, found)
+    others = [
+        *compare_rows(wanted.connection, target),
+        *compare_records(files, read_records(target), waiting),
+    ]
     findings = [
         *_compare(wanted, found),
-        *(
-            _finding(kind, name, state, expected, actual, steps, is_destructive=state == "extra")
-            for kind, name, state, expected, actual, steps in compare_rows(
-                wanted.connection, target
-            )
-        ),
+        *(_finding(*other, is_destructive=other[2] == "extra") for other in others),
     ]
-    explained = {key for file in pending for key in (makes or {})[file]}
-    return [
-        *(finding for finding in findings if (finding.kind, finding.name) not in explained),
-        *_compare_records(files, read_records(target), pending),
-    ]
-
-
-def _pending(makes: dict[str, dict[Key, str]], wanted: Catalogue, found: Catalogue) -> set[str]:
-    """Of the migrations without a record, those of which nothing is there: they have not run."""
-
-    def is_there(key: Key, definition: str) -> bool:
-        now = wanted.entries.get(key)
-        actual = found.entries.get(key)
-        return bool(
-            actual and now and now.definition == definition and actual.definition == definition
-        )
-
-    return {
-        file
-        for file, made in makes.items()
-        if made and not any(is_there(*item) for item in made.items())
-    }
+    explained = {key for file, made in makes.items() if waiting[file] for key in made}
+    return [finding for finding in findings if (finding.kind, finding.name) not in explained]
 
 
 def _finding(
@@ -159,7 +116,7 @@ def _is_same(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) -> boo
     if new.definition == old.definition:
         return True
     # What has expressions, and is all that its statement says.
-    if mends.sort(new) not in ("check", "index", "policy", "trigger", "function", "view"):
+    if sort(new) not in ("check", "index", "policy", "trigger", "function", "view"):
         return False
     if old.definition.endswith("(not valid)"):
         return False
@@ -211,7 +168,7 @@ def _compare_entry(
     expected, actual = new.definition, old.definition
     texts = wanted.statements.get(new.address, ""), found.statements.get(old.address, "")
     if new.kind in ("function", "table") and texts[0].count("\n") > 1:
-        actual = _difference(*texts) or actual
+        actual = difference(*texts) or actual
     return _finding(
         new.kind,
         new.name,
@@ -221,69 +178,6 @@ def _compare_entry(
         mends.change(wanted, found, new, old),
         is_destructive=mends.loses_values(found, new, old),
     )
-
-
-def _difference(expected: str, found: str) -> str:
-    lines = list(difflib.unified_diff(expected.splitlines(), found.splitlines(), lineterm="", n=2))
-    more = [f"... {len(lines) - _DIFF_LINES} lines more"] if len(lines) > _DIFF_LINES else []
-    return "\n".join([*lines[2 : _DIFF_LINES + 2], *more])
-
-
-def _compare_records(
-    files: list[Migration], records: list[Migration] | None, pending: set[str]
-) -> Iterator[Finding]:
-    """The files and what the database says it ran."""
-
-    def step(place: int, statement: str) -> Step:
-        return Step(mends.MIGRATIONS, place, statement)
-
-    if records is None:
-        yield _finding(
-            "migrations",
-            "supabase_migrations.schema_migrations",
-            "missing",
-            f"{len(files)} migrations",
-            "not there",
-            [step(-1, RECORDS), *(step(n, file.record()) for n, file in enumerate(files))],
-        )
-        return
-    recorded = {record.version: record for record in records}
-    for place, file in enumerate(files):
-        record = recorded.pop(file.version, None)
-        if record is None:
-            run = [step(place, file.text)] if file.file in pending else []
-            state = "not run" if file.file in pending else "not recorded"
-            yield _finding(
-                "migration",
-                file.file,
-                "missing",
-                "recorded",
-                state,
-                [*run, step(place, file.record())],
-            )
-        elif not record.says_what(file):
-            difference = _difference(file.text, record.text)
-            yield _finding(
-                "migration",
-                file.file,
-                "changed",
-                "as the file says",
-                difference,
-                [step(place, file.record())],
-            )
-    for record in recorded.values():
-        statement = (
-            f"delete from supabase_migrations.schema_migrations where version = '{record.version}';"
-        )
-        yield _finding(
-            "migration",
-            record.file,
-            "extra",
-            "not there",
-            "recorded",
-            [step(0, statement)],
-            is_destructive=True,
-        )
 
 
 def mend(findings: list[Finding], *, allow_destructive: bool) -> str:
@@ -298,17 +192,19 @@ def mend(findings: list[Finding], *, allow_destructive: bool) -> str:
         "-- Functions come back before all that their bodies name.",
         "set check_function_bodies = off;",
     ]
-    left_out = [
-        f"-- Left out without --allow-destructive ({finding.kind} {finding.name}):\n"
-        + "\n".join(f"-- {line}" for text in finding.mend for line in text.splitlines())
+    notes = [
+        "\n".join(
+            [f"Left out without --allow-destructive: {finding.kind} {finding.name}", *finding.mend]
+        )
         for finding in withheld
-    ]
-    by_hand = [
-        f"-- No statement is offered for {finding.kind} {finding.name}: {finding.why}"
+    ] + [
+        f"No statement is offered for {finding.kind} {finding.name}: {finding.why}"
         for finding in findings
         if not finding.mend
     ]
-    return "\n\n".join(["\n".join(head), *statements, *left_out, *by_hand]) + "\n"
+    # Names are the database's, and may have lines.
+    comments = ["\n".join(f"-- {line}" for line in note.splitlines()) for note in notes]
+    return "\n\n".join(["\n".join(head), *statements, *comments]) + "\n"
 
 
 def _print(findings: list[Finding], *, seconds: float, allow_destructive: bool) -> None:

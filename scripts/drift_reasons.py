@@ -76,9 +76,14 @@ def reason(kind: str, state: str, expected: str, found: str) -> str:
             return "It shows other rows than it should, or to others."
         return "Its storage or its row level security is not as designed."
     if kind == "migration" and state == "missing":
-        if found == "not run":
-            return "It has not run here. `supabase db push` runs it too."
-        return "What it makes is there, but `supabase db push` would run it again, and fail."
+        return {
+            "not run": "It has not run here. `supabase db push` runs it too.",
+            "run, not recorded": "`supabase db push` would run it again, and fail.",
+        }.get(
+            found,
+            "Nothing tells whether it has run. If not: `supabase db push`; if so: `supabase"
+            " migration repair --status applied`.",
+        )
     default = {
         "missing": "What relies on it fails.",
         "changed": "What relies on it gets something else.",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import psycopg
-from mends import ROWS, Key, Step
+from drift_catalogue import ROWS, Key, Step
 
 
 class Rows(NamedTuple):

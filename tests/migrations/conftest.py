@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from mends import Catalogue
+from drift_catalogue import Catalogue
 from migration_files import RECORDS, read_files
 from psycopg import sql
 from scratch import add_cron

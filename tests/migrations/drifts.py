@@ -231,6 +231,10 @@ CHANGED = {
         "grant update, delete on chat.conversations to authenticated",
         "changed: grant chat.conversations to authenticated",
     ),
+    "grant on a table with granted columns": drift(
+        "grant update on chat.devices to authenticated",
+        "changed: grant chat.devices to authenticated",
+    ),
     "grant on a column": drift(
         "grant insert (username) on chat.profiles to authenticated",
         "changed: grant chat.profiles.username to authenticated",

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 
+import pglast
 import psycopg
 import pytest
-from drift import Finding, build, find_drift, main, mend
-from mends import Catalogue
-from migration_files import Migration, read_files
+from drift import Finding, find_drift, main, mend
+from drift_catalogue import Catalogue
+from drift_records import Makes, build
+from migration_files import RECORDS, Migration, read_files
+from scratch import add_cron
 from verify import compare_structure, read_structure
 
 from migrations.drifts import DRIFTS, Drift
@@ -115,6 +118,23 @@ def test_data_stays_without_the_flag(installed: Database, wanted: Catalogue) -> 
     ).fetchall() == [("al", "x")]
 
 
+def test_a_name_is_no_statement(installed: Database, wanted: Catalogue) -> None:
+    """Names in a database are others' words: a line break ends a comment."""
+    installed.owner.execute('create table chat."x\ndrop table chat.messages;--" ()')
+    installed.owner.execute('create role "a; drop table chat.pins;--"')
+    try:
+        installed.owner.execute('grant select on chat.pins to "a; drop table chat.pins;--"')
+        for allow_destructive in (False, True):
+            script = mend(drift_of(installed, wanted), allow_destructive=allow_destructive)
+            said = [type(raw.stmt).__name__ for raw in pglast.parse_sql(script)]
+            assert said.count("DropStmt") == allow_destructive
+            run(installed, script)
+        assert drift_of(installed, wanted) == []
+    finally:
+        installed.owner.execute('revoke all on chat.pins from "a; drop table chat.pins;--"')
+        installed.owner.execute('drop role "a; drop table chat.pins;--"')
+
+
 def test_a_mend_that_cannot_be_leaves_all_as_it_was(installed: Database, wanted: Catalogue) -> None:
     """Rows that break the rule which is to come back stop the whole."""
     installed.user("alice")
@@ -136,39 +156,52 @@ RECORD = "supabase_migrations.schema_migrations"
 LAST = FILES[-1]
 
 
-def test_a_migration_that_ran_without_a_record(installed: Database, wanted: Catalogue) -> None:
+@pytest.fixture(scope="module")
+def last_made(stack: Stack, bare_template: str) -> Iterator[tuple[Catalogue, Makes]]:
+    """What the migrations make, and what the last of them does."""
+    with clone(stack, bare_template) as scratch:
+        add_cron(scratch.owner)
+        makes = build(scratch.owner, FILES, {file.version for file in FILES[:-1]})
+        assert makes[LAST.file]
+        yield Catalogue(scratch.owner), makes
+
+
+def test_a_migration_that_ran_without_a_record(
+    installed: Database, last_made: tuple[Catalogue, Makes]
+) -> None:
+    wanted, makes = last_made
     installed.owner.execute(f"delete from {RECORD} where version = %s", (LAST.version,))
-    (finding,) = findings = drift_of(installed, wanted)
-    assert (finding.state, finding.name, finding.found) == ("missing", LAST.file, "not recorded")
+    (finding,) = findings = find_drift(installed.owner, wanted, FILES, makes)
+    assert (finding.name, finding.found) == (LAST.file, "run, not recorded")
     run(installed, mend(findings, allow_destructive=False))
     assert drift_of(installed, wanted) == []
 
 
-@pytest.fixture
-def older(stack: Stack, bare_template: str) -> Iterator[Database]:
-    """A database with all migrations but the last."""
-    with clone(stack, bare_template) as made:
-        made.owner.execute("create schema supabase_migrations")
-        made.owner.execute(
-            f"create table {RECORD} (version text primary key, statements text[], name text)"
-        )
-        for migration in FILES[:-1]:
-            migration.apply(made.owner)
-            made.owner.execute(migration.record().encode())
-        yield made
-
-
 def test_a_migration_that_has_not_run_is_one_finding(
-    older: Database, stack: Stack, bare_template: str
+    stack: Stack, bare_template: str, last_made: tuple[Catalogue, Makes]
 ) -> None:
-    with clone(stack, bare_template) as scratch:
-        makes = build(scratch.owner, FILES, {file.version for file in FILES[:-1]})
-        wanted = Catalogue(scratch.owner)
-        assert makes[LAST.file]
+    wanted, makes = last_made
+    with clone(stack, bare_template) as older:
+        add_cron(older.owner)
+        older.owner.execute(RECORDS.encode())
+        for migration in FILES[:-1]:
+            migration.apply(older.owner)
+            older.owner.execute(migration.record().encode())
         (finding,) = findings = find_drift(older.owner, wanted, FILES, makes)
-        assert (finding.state, finding.name, finding.found) == ("missing", LAST.file, "not run")
+        assert (finding.name, finding.found) == (LAST.file, "not run")
         run(older, mend(findings, allow_destructive=False))
-        assert find_drift(older.owner, wanted, FILES, makes) == []
+        assert drift_of(older, wanted) == []
+
+
+def test_a_migration_that_leaves_nothing_to_tell_by_is_left_to_people(
+    installed: Database, wanted: Catalogue
+) -> None:
+    """Run again it might undo what later ones did; recorded, it might never run."""
+    installed.owner.execute(f"delete from {RECORD} where version = %s", (FILES[0].version,))
+    for makes in ({FILES[0].file: {}}, {FILES[0].file: {("table", "chat.messages"): "other"}}):
+        (finding,) = findings = find_drift(installed.owner, wanted, FILES, makes)
+        assert (finding.name, finding.found, finding.mend) == (FILES[0].file, "not recorded", [])
+        assert "-- No statement is offered for migration" in mend(findings, allow_destructive=True)
 
 
 def test_an_edited_migration(installed: Database, wanted: Catalogue) -> None:

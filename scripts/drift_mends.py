@@ -7,26 +7,10 @@ then what is made, each after what it needs; then rights; then rows.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from functools import cached_property
-from graphlib import TopologicalSorter
-from typing import Any, NamedTuple
 
-import psycopg
-from isolation import FOLDER
-from psycopg import sql
-from verify import Address, Entry, read_entries
-
-Key = tuple[str, str]
-"""Kind and name."""
-
-REMOVE, MAKE, REVOKE, GRANT, ROWS, MIGRATIONS = range(6)
-"""The order of a script."""
-
-_CONSTRAINTS = ("primary key", "unique constraint", "foreign key", "check", "exclusion")
-_REMADE = ("function", "policy", "trigger", "rule", "index", "view", *_CONSTRAINTS)
-"""Kinds that hold nothing of their own: one can go and come back with what it depends on."""
+from drift_catalogue import CONSTRAINTS, GRANT, MAKE, REVOKE, Catalogue, Step, quoted, sort
+from verify import Entry
 
 _COLUMN = re.compile(
     r"(?P<type>.+?)(?P<null> not null)?(?P<identity> identity( always)?)?"
@@ -37,139 +21,13 @@ _PLATFORM = "public, anon, authenticated, service_role"
 """Whom defaults of the platform may give rights to on something new."""
 
 
-class Step(NamedTuple):
-    """A statement and its place."""
-
-    phase: int
-    place: int
-    statement: str
-
-
-class Catalogue:
-    """What Parley consists of in a database, how each thing is made, and what it needs.
-
-    The latter two are read when something differs.
-    """
-
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self.connection = connection
-        self.entries: dict[Key, Entry] = {}
-        self.wholes: dict[int, Entry] = {}
-        """What can have parts, by its oid: a table, a view, a function, a constraint."""
-        self.children: dict[int, list[Entry]] = defaultdict(list)
-        for entry in read_entries(connection):
-            self.entries[entry.kind, entry.name] = entry
-            if entry.kind in ("table", "function", *_CONSTRAINTS):
-                self.wholes[entry.address[1]] = entry
-            if entry.part_of:
-                self.children[entry.part_of].append(entry)
-
-    def _ask(self, query: bytes) -> list[tuple[Any, ...]]:
-        with self.connection.transaction(force_rollback=True):
-            self.connection.execute("set local search_path = ''")
-            return self.connection.execute(query).fetchall()
-
-    @cached_property
-    def statements(self) -> dict[Address, str]:
-        """What makes each."""
-        rows = self._ask((FOLDER / "statements.sql").read_bytes())
-        return {(catalogue, oid, part): text for catalogue, oid, part, text in rows}
-
-    @cached_property
-    def signatures(self) -> dict[Address, str]:
-        """Functions without the names of their arguments."""
-        query = (
-            b"select 'pg_proc'::regclass::oid, p.oid, p.oid::regprocedure::text from pg_proc as p"
-        )
-        return {(catalogue, oid, 0): text for catalogue, oid, text in self._ask(query)}
-
-    @cached_property
-    def needs(self) -> dict[Address, set[Address]]:
-        """What must be there before what."""
-        needs: dict[Address, set[Address]] = {e.address: set() for e in self.entries.values()}
-        for a, b, c, *before in self._ask((FOLDER / "dependencies.sql").read_bytes()):
-            needed = (before[0], before[1], before[2])
-            if (a, b, c) in needs and needed in needs and (a, b, c) != needed:
-                needs[a, b, c].add(needed)
-        return needs
-
-    @cached_property
-    def places(self) -> dict[Address, int]:
-        """An order in which all could be made."""
-        order = TopologicalSorter({address: self.needs[address] for address in sorted(self.needs)})
-        return {address: place for place, address in enumerate(order.static_order())}
-
-    def whole(self, entry: Entry) -> Entry | None:
-        """What it is a part of, if that is Parley's."""
-        return self.wholes.get(entry.part_of)
-
-    def parts(self, whole: Entry) -> Iterator[Entry]:
-        """Everything that goes with it, also parts of parts."""
-        if self.wholes.get(whole.address[1]) is whole:
-            for entry in self.children[whole.address[1]]:
-                yield entry
-                yield from self.parts(entry)
-
-    def remade_with(self, entry: Entry) -> list[Entry]:
-        """What depends on it, and must go before and come back after it."""
-        found = {entry.address}
-        while more := {a for a, needed in self.needs.items() if needed & found} - found:
-            found |= more
-        return [
-            other
-            for other in self.entries.values()
-            if other.address in found - {entry.address} and sort(other) in _REMADE
-        ]
-
-    def drop(self, entry: Entry) -> Step:
-        """The statement that removes it."""
-        row = self.connection.execute(
-            "select o.type, o.identity, a.object_names, a.object_args"
-            " from pg_identify_object(%(c)s, %(o)s, %(p)s) as o,"
-            " pg_identify_object_as_address(%(c)s, %(o)s, %(p)s) as a",
-            dict(zip("cop", entry.address, strict=True)),
-        ).fetchone()
-        assert row is not None
-        what, identity, names, arguments = row
-        table = sql.Identifier(*names[:2]).as_string(None)
-        if what == "table column":
-            text = f"alter table {table} drop column {_quoted(names[2])};"
-        elif what == "table constraint":
-            text = f"alter table {table} drop constraint {_quoted(names[2])};"
-        elif what == "publication relation":
-            text = f"alter publication {_quoted(arguments[0])} drop table {table};"
-        else:
-            text = f"drop {what} {identity};"
-        return Step(REMOVE, -self.places[entry.address], text)
-
-    def is_wider(self, old: str, new: str) -> bool:
-        """Whether every value of a type is also one of the other."""
-        row = self.connection.execute(
-            "select %(new)s !~ '[(]' and (split_part(%(old)s, '(', 1) = %(new)s or exists ("
-            " select from pg_cast as c where c.castcontext = 'i'"
-            " and c.castsource = to_regtype(%(old)s) and c.casttarget = to_regtype(%(new)s)))",
-            {"old": old, "new": new},
-        ).fetchone()
-        return row == (True,)
-
-
-def _quoted(name: str) -> str:
-    return sql.Identifier(name).as_string(None)
-
-
-def sort(entry: Entry) -> str:
-    """Its kind, views apart from what holds data."""
-    is_view = entry.kind == "table" and entry.definition.startswith("view")
-    return "view" if is_view else entry.kind
-
-
 def make(wanted: Catalogue, entry: Entry) -> list[Step]:
     """Makes something that is not there, with all its parts and exactly its grants."""
     steps = []
     for part in (entry, *wanted.parts(entry)):
         statement = wanted.statements.get(part.address)
         whole = wanted.whole(part)
-        comes_along = (part.kind == "index" and whole and whole.kind in _CONSTRAINTS) or (
+        comes_along = (part.kind == "index" and whole and whole.kind in CONSTRAINTS) or (
             part.kind == "column" and whole and sort(whole) == "view"
         )
         if statement and not comes_along and part.kind not in ("grant", "owner"):
@@ -190,7 +48,7 @@ def remake(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) -> list[
         if again is None:
             continue  # Not ours: the statement fails, and says what is in the way.
         whole = found.whole(other)
-        if not (other.kind == "index" and whole and whole.kind in _CONSTRAINTS):
+        if not (other.kind == "index" and whole and whole.kind in CONSTRAINTS):
             steps += [found.drop(other), *make(wanted, again)]
     return steps
 
@@ -211,15 +69,15 @@ def change(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) -> list[
     elif new.kind == "type":
         statements = list(_more_labels(new, old))
     elif new.kind == "role":
-        statements = [f"alter role {_quoted(new.name)} nosuperuser nobypassrls;"]
+        statements = [f"alter role {quoted(new.name)} nosuperuser nobypassrls;"]
     elif new.kind == "trigger" and _without_switch(new) == _without_switch(old):
         table, name = new.name.split(" ", 1)
         switch = {"(disabled)": "disable", "(always)": "enable always"}
         how = switch.get(new.definition.removeprefix(_without_switch(new)).strip(), "enable")
-        statements = [f"alter table {table} {how} trigger {_quoted(name)};"]
-    elif new.kind in _CONSTRAINTS and old.definition == f"{new.definition} NOT VALID":
+        statements = [f"alter table {table} {how} trigger {quoted(name)};"]
+    elif new.kind in CONSTRAINTS and old.definition == f"{new.definition} NOT VALID":
         table, name = new.name.split(" ", 1)
-        statements = [f"alter table {table} validate constraint {_quoted(name)};"]
+        statements = [f"alter table {table} validate constraint {quoted(name)};"]
     else:
         return remake(wanted, found, new, old)
     return [Step(MAKE, wanted.places[new.address], statement) for statement in statements]
@@ -281,7 +139,7 @@ def _change_column(wanted: Catalogue, found: Catalogue, new: Entry, old: Entry) 
     if after["generated"] or before["generated"]:
         return []
     place = wanted.places[new.address]
-    column = _quoted(new.name.removeprefix(f"{table.name}."))
+    column = quoted(new.name.removeprefix(f"{table.name}."))
     steps: list[Step] = []
 
     def alter(what: str) -> None:
@@ -334,23 +192,37 @@ def _object(entry: Entry) -> str:
     return entry.name if entry.name.startswith("schema ") else f"{entry.kind} {entry.name}"
 
 
+def _right(wanted: Catalogue, grant: Entry, words: list[str]) -> tuple[str, str]:
+    """Rights, and on what and for whom they are, as `grant` and `revoke` say it."""
+    whole, grantee = grant.name.rsplit(" to ", 1)
+    owner = next(
+        (
+            entry
+            for entry in wanted.wholes.values()
+            if whole == entry.name or (grant.address[2] and whole.startswith(f"{entry.name}."))
+        ),
+        None,
+    )
+    what = _object(owner) if owner else whole  # A schema.
+    if owner and grant.address[2]:
+        column = quoted(whole.removeprefix(f"{owner.name}."))
+        words = [f"{word} ({column})" for word in words]
+    rights = ", ".join(words)
+    return f"{rights} on {what}", grantee if grantee == "public" else quoted(grantee)
+
+
 def _grants(wanted: Catalogue, grant: Entry) -> list[Step]:
     """Gives what a grant says."""
     steps = []
-    whole, grantee = grant.name.rsplit(" to ", 1)
-    parent = wanted.whole(grant)
-    column = ""
-    if parent is not None and whole != parent.name:
-        column = f" ({_quoted(whole.removeprefix(f'{parent.name}.'))})"
-    what = _object(parent) if parent else whole
     for ending in ("", " with grant option"):
-        given = [
-            f"{word.removesuffix(ending)}{column}"
+        words = [
+            word.removesuffix(ending)
             for word in grant.definition.split(", ")
             if word.endswith(" with grant option") == bool(ending)
         ]
-        if given:
-            statement = f"grant {', '.join(given)} on {what} to {grantee}{ending};"
+        if words:
+            rights, grantee = _right(wanted, grant, words)
+            statement = f"grant {rights} to {grantee}{ending};"
             steps.append(Step(GRANT, wanted.places[grant.address], statement))
     return steps
 
@@ -360,41 +232,23 @@ def change_grant(wanted: Catalogue, new: Entry | None, old: Entry | None) -> lis
 
     Taking a right on a table takes it on each column as well, so these are given again.
     """
-    grant = new or old
-    assert grant is not None
-    whole, grantee = grant.name.rsplit(" to ", 1)
-    steps: list[Step] = []
     given = set(new.definition.split(", ")) if new else set()
     surplus = sorted(set(old.definition.split(", ")) - given) if old else []
+    steps: list[Step] = []
     again = [new] if new else []
-    if surplus:
-        parent = next(
-            (
-                entry
-                for entry in wanted.entries.values()
-                if entry.kind in ("table", "function")
-                and (
-                    whole == entry.name or (grant.address[2] and whole.startswith(f"{entry.name}."))
-                )
-            ),
-            None,
-        )
-        column = (
-            f" ({_quoted(whole.removeprefix(f'{parent.name}.'))})"
-            if (parent and whole != parent.name)
-            else ""
-        )
-        what = _object(parent) if parent else whole
-        words = ", ".join(f"{word.removesuffix(' with grant option')}{column}" for word in surplus)
-        steps.append(Step(REVOKE, 0, f"revoke {words} on {what} from {grantee};"))
-        if parent:
-            again = [
-                entry
-                for entry in wanted.entries.values()
-                if entry.kind == "grant"
-                and entry.part_of == parent.address[1]
-                and entry.name.rsplit(" to ", 1)[1] == grantee
-            ]
+    if old and surplus:
+        words = [word.removesuffix(" with grant option") for word in surplus]
+        rights, grantee = _right(wanted, old, words)
+        steps.append(Step(REVOKE, 0, f"revoke {rights} from {grantee};"))
+        table, grantee = old.name.rsplit(" to ", 1)
+        again += [
+            entry
+            for entry in wanted.entries.values()
+            if entry.kind == "grant"
+            and (whole := wanted.whole(entry))
+            and f"{table}.".startswith(f"{whole.name}.")
+            and entry.name.endswith(f" to {grantee}")
+        ]
     for entry in again:
         steps += _grants(wanted, entry)
     return steps
@@ -407,9 +261,10 @@ def own(found: Catalogue, entry: Entry) -> list[Step]:
     ).fetchone() or ("postgres",)
     whole = found.whole(entry)
     what = _object(whole) if whole else entry.name
-    return [Step(REVOKE, 0, f"alter {what} owner to {_quoted(owner)};")]
+    return [Step(REVOKE, 0, f"alter {what} owner to {quoted(owner)};")]
 
 
 def script(steps: Iterable[Step]) -> list[str]:
     """The statements in their order, each once."""
-    return list(dict.fromkeys(step.statement for step in sorted(steps)))
+    in_order = sorted(steps, key=lambda step: (step.phase, step.place))
+    return list(dict.fromkeys(step.statement for step in in_order))
