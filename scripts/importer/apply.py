@@ -12,6 +12,7 @@ from . import plan as plans
 from . import staging
 from .bucket import Bucket, upload_files
 from .errors import ImportFailed
+from .options import Options
 from .plan import Plan
 from .progress import Progress
 from .source import read_source
@@ -38,20 +39,27 @@ def apply(
         raise ImportFailed(
             "The plan uploads files.", "Give --storage-url and SUPABASE_SECRET_KEY."
         )
-    with connection.transaction():
-        if staging.has_record(connection):
-            check_record(connection, approved)
-        else:
+    if staging.has_record(connection):
+        check_record(connection, approved)
+    with staging.snapshot(connection):
+        if not staging.has_record(connection):
             staging.create(connection, options, json.dumps(plan), approved)
         staged = staging.stage(connection, source, options)
         plans.check_unchanged(plan, source, staged, plans.database_of(connection))
-        connection.execute("select parley_import.number(%s, %s)", (batch, SHARDS))
-        connection.execute("select parley_import.prepare()")
+    number(connection, options, batch)
     count = load(connection)
     if bucket is not None and options.choices.get("files") == "upload":
         upload_files(connection, bucket)
     connection.execute("update parley_import.run set is_applied = true")
     return count
+
+
+def number(connection: psycopg.Connection, options: Options, batch: int) -> None:
+    """Divides what is not loaded into batches, and makes what they need."""
+    with connection.transaction():
+        staging.configure(connection, options)
+        connection.execute("select parley_import.number(%s, %s)", (batch, SHARDS))
+        connection.execute("select parley_import.prepare()")
 
 
 def check_record(connection: psycopg.Connection, approved: str) -> None:
@@ -125,13 +133,14 @@ def catch_up(connection: psycopg.Connection, plan: Plan, bucket: Bucket | None) 
     """Takes in what a living source has had since; how many new messages that was."""
     source = read_source(plan["source"])
     options = plans.planned_options(plan)
-    with connection.transaction():
+    with staging.snapshot(connection):
         staged = staging.stage(connection, source, options)
         plans.check_unchanged(plan, source, staged)
-        # Before new ones have numbers: what changed takes revs of its own.
+    # Before new ones have numbers: what changed takes revs of its own.
+    with connection.transaction():
+        staging.configure(connection, options)
         connection.execute("select parley_import.refresh()")
-        connection.execute("select parley_import.number(%s, %s)", (BATCH, SHARDS))
-        connection.execute("select parley_import.prepare()")
+    number(connection, options, BATCH)
     count = load(connection)
     if bucket is not None and options.choices.get("files") == "upload":
         upload_files(connection, bucket)

@@ -26,7 +26,7 @@ def make_plan(connection: psycopg.Connection, source: Source, options: Options) 
         raise ImportFailed(
             "An import is under way in this database.", "Finish it or roll it back first."
         )
-    with connection.transaction(force_rollback=True):
+    with staging.snapshot(connection, force_rollback=True):
         staging.create(connection, options, "{}", "")
         staged = staging.stage(connection, source, options)
         left_out = connection.execute("select count(*) from parley_import.left_out").fetchone()

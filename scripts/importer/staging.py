@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -68,6 +70,25 @@ def has_record(connection: psycopg.Connection) -> bool:
     return row == (True,)
 
 
+@contextmanager
+def snapshot(
+    connection: psycopg.Connection, *, force_rollback: bool = False
+) -> Iterator[None]:
+    """A transaction that sees the source at one moment, however much is written meanwhile.
+
+    Within a transaction of the caller's it is as that one is.
+    """
+    is_outer = connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    if is_outer:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    try:
+        with connection.transaction(force_rollback=force_rollback):
+            yield
+    finally:
+        if is_outer:
+            connection.isolation_level = None
+
+
 def create(connection: psycopg.Connection, options: Options, plan: str, checksum: str) -> None:
     """Makes the schema, in the caller's transaction."""
     connection.execute("create schema parley_import")
@@ -89,12 +110,17 @@ def create(connection: psycopg.Connection, options: Options, plan: str, checksum
         raise ImportFailed(f"There is no tenant {options.tenant!r}.", "Give its slug as --tenant.")
 
 
-def stage(connection: psycopg.Connection, source: Source, options: Options) -> Staged:
-    """Fills the neutral tables anew and resolves them, in the caller's transaction."""
+def configure(connection: psycopg.Connection, options: Options) -> None:
+    """What the loader's functions go by, for the caller's transaction."""
     connection.execute(
         "select set_config('parley_import.label', %s, true), set_config('work_mem', '64MB', true)",
         (options.label,),
     )
+
+
+def stage(connection: psycopg.Connection, source: Source, options: Options) -> Staged:
+    """Fills the neutral tables anew and resolves them, in the caller's snapshot."""
+    configure(connection, options)
     connection.execute(
         sql.SQL("truncate {}").format(
             sql.SQL(", ").join(

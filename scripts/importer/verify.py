@@ -29,7 +29,7 @@ def verify(connection: psycopg.Connection, plan: Plan) -> Report:
     source = read_source(plan["source"])
     options = plans.planned_options(plan)
     problems: list[str] = []
-    with connection.transaction(force_rollback=True):
+    with staging.snapshot(connection, force_rollback=True):
         row = connection.execute("select is_applied from parley_import.run").fetchone()
         if row != (True,):
             problems.append("the import is not complete: run apply again")

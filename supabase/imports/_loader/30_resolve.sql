@@ -4,19 +4,14 @@
 -- The id that a row of the source has here, whichever run makes it: a uuid by name (version 3).
 create function parley_import.make_id(kind text, name text)
 returns uuid
-language plpgsql
+language sql
 stable
-set search_path = ''
-as $$
-begin
-    return overlay(
-        overlay(
-            md5(current_setting('parley_import.label') || e'\n' || kind || e'\n' || name)
-            placing '3' from 13
-        ) placing '8' from 17
-    )::uuid;
-end;
-$$;
+return overlay(
+    overlay(
+        md5(current_setting('parley_import.label') || e'\n' || kind || e'\n' || name)
+        placing '3' from 13
+    ) placing '8' from 17
+)::uuid;
 
 create function parley_import.choice(kind text)
 returns text
@@ -311,10 +306,21 @@ begin
     delete from parley_import.rooms as r
     using parley_import.conflicts as c
     where c.place = 'conversations' and c.is_left_out and c.external_id = r.external_id;
+    -- Not what an earlier run made: rollback has to know of it.
     delete from parley_import.targets as t
-    where not exists (
-        select from parley_import.rooms as r where r.conversation_id = t.conversation_id
-    );
+    where
+        not exists (
+            select from parley_import.rooms as r where r.conversation_id = t.conversation_id
+        )
+        and not exists (
+            select
+            from parley_import.load as l
+            where l.conversation_id = t.conversation_id
+        )
+        and (
+            not t.is_new
+            or not exists (select from chat.conversations as c where c.id = t.conversation_id)
+        );
     insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
     select 'merged', 'conversations', r.external_id, 'with ' || f.external_id, false
     from parley_import.rooms as r
@@ -416,6 +422,12 @@ returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+    v_skips_long constant boolean := parley_import.choice('too_long') is distinct from 'split';
+    v_skips_empty constant boolean := parley_import.choice('empty') is distinct from 'keep';
+    v_skips_types constant boolean := parley_import.choice('bad_type') is distinct from 'keep';
+    v_skips_times constant boolean := parley_import.choice('bad_time') is distinct from 'previous';
+    v_skips_metadata constant boolean := parley_import.choice('metadata') is distinct from 'drop';
 begin
     insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
     select
@@ -447,35 +459,47 @@ begin
             'too_long',
             length(m.body) > 10000 and m.deleted_at is null,
             length(m.body) || ' characters',
-            parley_import.choice('too_long') is distinct from 'split'
+            v_skips_long
         ),
         (
             'empty',
             m.kind = 'text' and m.deleted_at is null and coalesce(m.body, '') !~ '\S'
             and f.message is null,
             'says nothing',
-            parley_import.choice('empty') is distinct from 'keep'
+            v_skips_empty
         ),
         (
             'bad_type',
             m.kind is null,
             'type ' || coalesce(m.source_type, 'null'),
-            parley_import.choice('bad_type') is distinct from 'keep'
+            v_skips_types
         ),
         (
             'bad_time',
             m.created_at is null or not isfinite(m.created_at),
             'no time that exists',
-            parley_import.choice('bad_time') is distinct from 'previous'
+            v_skips_times
         ),
         (
             'metadata',
             m.deleted_at is null and octet_length(m.metadata::text) > 16000,
             octet_length(m.metadata::text) || ' bytes of metadata',
-            parley_import.choice('metadata') is distinct from 'drop'
+            v_skips_metadata
         )
     ) as j (kind, is_so, detail, is_left_out)
-    where j.is_so;
+    where
+        j.is_so
+        -- Nearly all are well: these are not asked one question after the other.
+        and (
+            r.external_id is null
+            or (m.sender is not null and u.user_id is null)
+            or length(m.body) > 10000
+            or (m.kind = 'text' and coalesce(m.body, '') !~ '\S')
+            or m.kind is null
+            or m.created_at is null
+            or not isfinite(m.created_at)
+            or octet_length(m.metadata::text) > 16000
+        );
 
     -- Of no time: with what was said before it.
     update parley_import.messages as m

@@ -15,7 +15,7 @@ begin
     where l.batch = b.batch and not b.is_done;
     delete from parley_import.batches as b where not b.is_done;
 
-    create temporary table coming on commit drop as
+    create temporary view coming as
     select
         m.*,
         r.conversation_id,
@@ -26,7 +26,6 @@ begin
     where
         not exists (select from parley_import.left_out as x where x.external_id = m.external_id)
         and not exists (select from parley_import.load as l where l.external_id = m.external_id);
-    analyze coming;
 
     -- Each conversation is of one shard, so that two sessions can load at a time; in it, batches
     -- follow each other, and may end within a conversation.
@@ -156,7 +155,7 @@ begin
     from parley_import.load as l
     where l.batch >= v_first
     group by l.batch;
-    drop table coming;
+    drop view coming;
     drop table sizes;
     drop table attached;
     analyze parley_import.load, parley_import.batches;
