@@ -6,7 +6,7 @@ import pytest
 
 from .world import World
 
-SOURCES = ["direct_messages"]
+SOURCES = ["direct_messages", "messenger", "core", "property", "bookconnect"]
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -61,6 +61,8 @@ create table parley_import.members (
     is_pinned boolean not null,
     is_archived boolean not null,
     read_at timestamptz,
+    -- The last message until then, where it is past the last of those that are read one by one.
+    read_at_seq bigint,
     last_read_seq bigint not null default 0,
     last_delivered_seq bigint not null default 0,
     primary key (conversation_id, user_id)

@@ -220,7 +220,8 @@ begin
 
     update parley_import.members as m
     set last_read_seq = greatest(r.seq, p.seq, 0),
-        last_delivered_seq = greatest(r.seq, r.delivered_seq, p.seq, 0)
+        last_delivered_seq = greatest(r.seq, r.delivered_seq, p.seq, 0),
+        read_at_seq = case when p.seq > coalesce(r.seq, 0) then p.seq end
     from parley_import.members as n
     left join (
         select
@@ -285,11 +286,11 @@ begin
     select
         m.conversation_id,
         m.user_id,
-        m.last_read_seq,
+        m.read_at_seq,
         m.last_delivered_seq,
         m.read_at
     from parley_import.members as m
-    where m.read_at is not null and m.last_read_seq > 0;
+    where m.read_at_seq is not null;
     drop table reads;
 
     insert into parley_import.found_reactions (conversation_id, seq, user_id, emoji, created_at)
