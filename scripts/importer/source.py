@@ -94,9 +94,8 @@ def run_mapping(connection: psycopg.Connection, source: Source, options: Options
                 sql.Identifier(name), schema, sql.Identifier(table)
             )
         )
-    connection.execute(sql.SQL("set local search_path = {}, pg_temp").format(schema))
-    if source.called:
-        connection.execute(sql.SQL("set local search_path = pg_temp, {}").format(schema))
+    # What is called otherwise, or is from a file, is temporary and comes first.
+    connection.execute(sql.SQL("set local search_path = pg_temp, {}").format(schema))
     connection.execute(sql.SQL("set local timezone = {}").format(options.timezone))
     connection.execute(source.mapping.read_text(encoding="utf-8").encode())
     connection.execute("set local search_path = ''")

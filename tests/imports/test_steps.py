@@ -6,7 +6,17 @@ import pytest
 
 from .world import World
 
-SOURCES = ["direct_messages", "messenger", "core", "property", "bookconnect"]
+SOURCES = [
+    "direct_messages",
+    "messages",
+    "messenger",
+    "core",
+    "property",
+    "sqlite",
+    "bookconnect",
+    "slack",
+    "stream",
+]
 
 
 @pytest.mark.parametrize("source", SOURCES)

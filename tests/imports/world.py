@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import psycopg
 from importer.apply import apply
 from importer.bucket import Bucket
 from importer.finish import finish
-from importer.options import CHOICES, Options
+from importer.options import Options
 from importer.plan import Plan, make_plan
 from importer.rollback import rollback
 from importer.source import read_source
@@ -19,9 +17,13 @@ from importer.verify import Report, current_plan, verify
 
 from support.catalogue import read_catalogue
 from support.databases import Database
-from support.stacks import ROOT
+
+from . import exports
 
 LEGACY = Path(__file__).parent / "legacy"
+
+# Sources in tables that others have as well.
+SAME_TABLES = {"messages": "direct_messages", "sqlite": "property"}
 
 # Nothing is lost by these; what cannot be uploaded here stays a link.
 CAREFUL = {
@@ -138,5 +140,21 @@ def make_world(
             " from generate_series(1, %s) as g where g <> 4 or not %s",
             (dirt, people, dirt),
         )
-        database.owner.execute((LEGACY / f"{source}.sql").read_text().encode())
-    return World(database, source, folder, read_source(source).default_schema)
+        made = SAME_TABLES.get(source, source)
+        if (LEGACY / f"{made}.sql").exists():
+            database.owner.execute((LEGACY / f"{made}.sql").read_text().encode())
+    file = None
+    if source == "messages":
+        database.owner.execute("alter table public.direct_messages rename to messages")
+    elif source == "slack":
+        file = folder / "export.zip"
+        exports.write_slack(file, count, people, dirt=dirt)
+    elif source == "stream":
+        file = folder / "export.json"
+        exports.write_stream(file, count, people, dirt=dirt)
+    elif source == "sqlite":
+        source, file = "property", folder / "prod.db"
+        exports.move_to_sqlite(database.owner, list(read_source(source).tables), file)
+        if dirt:
+            exports.spoil_sqlite(file)
+    return World(database, source, folder, read_source(source).default_schema, file)

@@ -107,7 +107,7 @@ begin
     left join chat.profiles as o on p.user_id = o.id
     left join auth.users as a
         on
-            p.user_id is null
+            o.id is null
             and lower(p.email) = lower(a.email)
             and a.email_confirmed_at is not null
             and a.deleted_at is null
