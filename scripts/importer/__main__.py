@@ -47,7 +47,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--timezone", default="UTC", help="plan: of times that have none")
     parser.add_argument("--file", type=Path, help="plan: the export, where the source is a file")
     parser.add_argument("--storage-url", help="of the Storage API, to upload files")
-    parser.add_argument("--files", type=Path, help="folder of files with relative addresses")
+    parser.add_argument(
+        "--files", default="", help="folder or address below which the source's files are"
+    )
     parser.add_argument(
         "--discard-new", action="store_true", help="rollback: also what was written since"
     )

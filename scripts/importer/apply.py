@@ -48,9 +48,9 @@ def apply(
         plans.check_unchanged(plan, source, staged, plans.database_of(connection))
     number(connection, options, batch)
     count = load(connection)
+    connection.execute("update parley_import.run set is_applied = true")
     if bucket is not None and options.choices.get("files") == "upload":
         upload_files(connection, bucket)
-    connection.execute("update parley_import.run set is_applied = true")
     return count
 
 
