@@ -36,9 +36,7 @@ def apply(
     approved = plans.checksum(plan)
     options = plans.planned_options(plan)
     if options.choices.get("files") == "upload" and bucket is None:
-        raise ImportFailed(
-            "The plan uploads files.", "Give --storage-url and SUPABASE_SECRET_KEY."
-        )
+        raise ImportFailed("The plan uploads files.", "Give --storage-url and SUPABASE_SECRET_KEY.")
     if staging.has_record(connection):
         check_record(connection, approved)
     with staging.snapshot(connection):
@@ -77,7 +75,7 @@ def load(connection: psycopg.Connection) -> int:
         "select shard, array_agg(batch order by batch), sum(messages)::bigint"
         " from parley_import.batches where not is_done group by shard order by shard"
     ).fetchall()
-    total = sum(row[2] for row in batches)
+    total: int = sum(row[2] for row in batches)
     progress = Progress("messages", total)
     if total >= _MANY:
         # Sorts words in by thousands, not by the message; searches see all of them meanwhile.

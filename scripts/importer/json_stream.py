@@ -25,33 +25,32 @@ def read_items(
     opened: list[tuple[str, str, int]] = []
     key = last = ""
     count = -1
-    while (token := reader.peek()) is not None:
+    while (mark := reader.peek()) is not None:
         inside = opened[-1] if opened else ("", "", -1)
-        if token == "{" and (
-            (inside[0] == "[" and inside[1] in lists)
-            or (inside[0] == "{" and key in objects)
+        if mark == "{" and (
+            (inside[0] == "[" and inside[1] in lists) or (inside[0] == "{" and key in objects)
         ):
             number = opened[-2][2] if inside[0] == "[" else inside[2]
             yield number, inside[1] if inside[0] == "[" else key, reader.value()
             key = ""
             continue
         reader.take()
-        if token == "{":
+        if mark == "{":
             count += 1
             opened.append(("{", key, count))
             key = ""
-        elif token == "[":
+        elif mark == "[":
             opened.append(("[", key, -1))
             key = ""
-        elif token in "}]":
-            if not opened or opened.pop()[0] != ("{" if token == "}" else "["):
+        elif mark in "}]":
+            if not opened or opened.pop()[0] != ("{" if mark == "}" else "["):
                 raise ValueError("brackets do not match")
             key = ""
-        elif token == ":":
+        elif mark == ":":
             key = json.loads(last)
-        elif token == ",":
+        elif mark == ",":
             key = ""
-        last = token
+        last = mark
     if opened:
         raise ValueError("it ends in the middle")
 
@@ -81,7 +80,7 @@ class _Reader:
             self._more()
 
     def peek(self) -> str | None:
-        """The next token; None at the end."""
+        """The next mark; None at the end."""
         found = self._match()
         return found.group() if found else None
 
@@ -92,7 +91,7 @@ class _Reader:
         self._at = found.end()
 
     def value(self) -> object:
-        """The whole object that begins with the next token."""
+        """The whole object that begins with the next mark."""
         found = self._match()
         assert found is not None
         self._at = found.start()

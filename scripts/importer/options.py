@@ -12,7 +12,10 @@ CHOICES: dict[str, dict[str, str]] = {
         "ghost": "a profile of their own, which nobody can sign in to",
         "skip": "leaves out what they wrote",
     },
-    "too_long": {"split": "parts of 10000 characters, one after the other", "skip": "leaves it out"},
+    "too_long": {
+        "split": "parts of 10000 characters, in a row",
+        "skip": "leaves it out",
+    },
     "empty": {"keep": "a message of kind custom that says nothing", "skip": "leaves it out"},
     "bad_type": {"keep": "a text, with its type in metadata", "skip": "leaves it out"},
     "bad_time": {"previous": "the time of the message before it", "skip": "leaves it out"},

@@ -103,9 +103,7 @@ def run_mapping(connection: psycopg.Connection, source: Source, options: Options
         connection.execute(sql.SQL("drop view pg_temp.{}").format(sql.Identifier(name)))
 
 
-def count_rows(
-    connection: psycopg.Connection, source: Source, options: Options
-) -> dict[str, int]:
+def count_rows(connection: psycopg.Connection, source: Source, options: Options) -> dict[str, int]:
     """How many rows each of the source's tables has."""
     counts = {}
     for table in source.tables:

@@ -71,9 +71,7 @@ def has_record(connection: psycopg.Connection) -> bool:
 
 
 @contextmanager
-def snapshot(
-    connection: psycopg.Connection, *, force_rollback: bool = False
-) -> Iterator[None]:
+def snapshot(connection: psycopg.Connection, *, force_rollback: bool = False) -> Iterator[None]:
     """A transaction that sees the source at one moment, however much is written meanwhile.
 
     Within a transaction of the caller's it is as that one is.

@@ -54,7 +54,8 @@ def verify(connection: psycopg.Connection, plan: Plan) -> Report:
             "select kind || ' (' || place || ')', count(*) from parley_import.conflicts"
             " where is_left_out group by kind, place order by 1"
         ).fetchall()
-    return Report(*counted, left_out=dict(left_out), problems=problems)
+    conversations, messages, authors = counted
+    return Report(conversations, messages, authors, dict(left_out), problems)
 
 
 def current_plan(connection: psycopg.Connection) -> Plan:

@@ -74,7 +74,10 @@ def write_slack(path: Path, count: int, people: int, *, dirt: bool) -> None:
             ]
             message["text"] = ""
         if number % 13 == 0:
-            message["edited"] = {"user": message["user"], "ts": f"{int(at.timestamp()) + 60}.000000"}
+            message["edited"] = {
+                "user": message["user"],
+                "ts": f"{int(at.timestamp()) + 60}.000000",
+            }
         if number % 7 == 0 and folder in roots:
             message["thread_ts"] = roots[folder]
         else:
@@ -90,12 +93,22 @@ def write_slack(path: Path, count: int, people: int, *, dirt: bool) -> None:
             {**first, "text": "another, of the same moment"},
             {"type": "message", "bot_id": "B1", "text": "beep", "ts": "1793520001.000100"},
             {"type": "message", "user": "U1", "text": "no time"},
-            {"type": "message", "user": "U1", "text": "nul \0 and \ud83d half", "ts": "1793520003.000000"},
+            {
+                "type": "message",
+                "user": "U1",
+                "text": "nul \0, \ud83d half",
+                "ts": "1793520003.000000",
+            },
             {"type": "call", "user": "U1", "text": "what", "ts": "1793520004.000000"},
             {"type": "message", "user": "U1", "text": "", "ts": "1793520005.000000"},
             {"type": "message", "user": "U1", "text": "x" * 25000, "ts": "1793520006.000000"},
-            {"type": "message", "subtype": "tombstone", "user": "U1", "text": "This message was deleted.",
-             "ts": "1793520007.000000"},
+            {
+                "type": "message",
+                "subtype": "tombstone",
+                "user": "U1",
+                "text": "This was deleted.",
+                "ts": "1793520007.000000",
+            },
         ]
         days["gone-channel/2026-11-01.json"].append(
             {"type": "message", "user": "U1", "text": "from nowhere", "ts": "1793520008.000000"}
@@ -146,7 +159,11 @@ def write_stream(path: Path, count: int, people: int, *, dirt: bool) -> None:
             }
             if number % 9 == 0:
                 message["latest_reactions"] = [
-                    {"type": "love", "user_id": f"person-{members[0]}", "created_at": moment(number + 5)}
+                    {
+                        "type": "love",
+                        "user_id": f"person-{members[0]}",
+                        "created_at": moment(number + 5),
+                    }
                 ]
             if number % 11 == 0 and number >= rooms:
                 message |= {"type": "reply", "parent_id": f"msg-{number - rooms}"}
@@ -199,7 +216,7 @@ def write_stream(path: Path, count: int, people: int, *, dirt: bool) -> None:
 
 
 def move_to_sqlite(connection: psycopg.Connection, tables: list[str], path: Path) -> None:
-    """Moves tables to a SQLite file, as Prisma keeps them: times in milliseconds, truth as 0 and 1."""
+    """Moves tables to a SQLite file, as Prisma keeps them: times in milliseconds, truth as 0, 1."""
     lite = sqlite3.connect(path)
     for table in tables:
         rows = connection.execute(f'select * from public."{table}"'.encode())

@@ -123,7 +123,8 @@ def test_the_old_application_writes_meanwhile(world):
         # What it does to messages that are loaded.
         there.owner.execute("set timezone = 'UTC'")
         there.owner.execute(
-            "update direct_messages set content = 'edited meanwhile', updated_at = now() where id = 31"
+            "update direct_messages set content = 'edited meanwhile', updated_at = now()"
+            " where id = 31"
         )
         there.owner.execute(
             "update direct_messages set is_deleted = true, deleted_at = now() where id = 32"
@@ -206,9 +207,7 @@ def test_nobody_else_is_importing(database, role):
         act_as(connection, ids[0], role=role)
         connection.execute("set chat.importing = 'on'")
         if role == "service_role":
-            connection.execute(
-                "insert into chat.tenants (slug, name) values ('more', 'More')"
-            )
+            connection.execute("insert into chat.tenants (slug, name) values ('more', 'More')")
             assert database.owner.execute(
                 "select count(*) from chat_private.audit_log where action = 'tenant_created'"
             ).fetchone() == (1,)

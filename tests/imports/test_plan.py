@@ -37,16 +37,14 @@ def test_everything_that_is_wrong_is_listed(world):
         ),
         ("expired", "tenants"): 1,
         ("files", "files"): 1,
-    } | {
-        key: number
-        for key, number in _found(plan).items()
-        if key[0] == "orphan"
-    }
+    } | {key: number for key, number in _found(plan).items() if key[0] == "orphan"}
     assert plan["undecided"] == sorted(
         {"missing_user", "too_long", "empty", "bad_type", "bad_time", "expired", "files"}
     )
     said = plans.describe(plan)
-    assert "missing_user (people): 5; UNDECIDED: --on missing_user=ghost or missing_user=skip" in said
+    assert (
+        "missing_user (people): 5; UNDECIDED: --on missing_user=ghost or missing_user=skip" in said
+    )
     assert "77777: no address wrote 1" in said
     assert "(not confirmed)" in said
 

@@ -121,14 +121,14 @@ class World:
         return row[0] if row else None
 
 
-def make_world(
-    database: Database, source: str, count: int, *, dirt: bool, folder: Path
-) -> World:
+def make_world(database: Database, source: str, count: int, *, dirt: bool, folder: Path) -> World:
     """Makes the source's tables or files, and the users who are here already."""
     people = max(6, min(200, count // 40))
     with database.owner.transaction():
         for name, value in (("messages", count), ("people", people), ("dirt", dirt)):
-            database.owner.execute("select set_config(%s, %s, true)", (f"legacy.{name}", str(value)))
+            database.owner.execute(
+                "select set_config(%s, %s, true)", (f"legacy.{name}", str(value))
+            )
         database.owner.execute("set local search_path = public")
         database.owner.execute("set local timezone = 'UTC'")
         # One who is not here, and one whose address is not confirmed.
