@@ -110,16 +110,16 @@ begin
         select
             m.conversation_id,
             m.external_id,
-            p.part,
+            m.part,
             m.sender_id,
             coalesce(m.kind, 'text') as kind,
             case
                 when m.deleted_at is null and length(m.body) > 10000
-                    then substr(m.body, 1 + 10000 * (p.part - 1), 10000)
+                    then substr(m.body, 1 + 10000 * (m.part - 1), 10000)
                 else m.body
             end as body,
             case
-                when p.part > 1 then jsonb_build_object('part', p.part)
+                when m.part > 1 then jsonb_build_object('part', m.part)
                 when octet_length(m.metadata::text) > 16000 then '{}'
                 when m.kind is null
                     then m.metadata || jsonb_build_object('type', m.source_type)
@@ -131,20 +131,24 @@ begin
             m.deleted_at,
             row_number() over (
                 partition by m.conversation_id
-                order by m.created_at, m.position, m.external_id, p.part
+                order by m.created_at, m.position, m.external_id, m.part
             ) as number
-        from coming as m
-        cross join lateral generate_series(
-            1,
-            case
-                when m.deleted_at is null then greatest(1, ceil(length(m.body) / 10000.0)::integer)
-                else 1
-            end
-        ) as p (part)
+        from (
+            select
+                c.*,
+                generate_series(
+                    1,
+                    case
+                        when c.deleted_at is null
+                            then greatest(1, ceil(length(c.body) / 10000.0)::integer)
+                        else 1
+                    end
+                ) as part
+            from coming as c
+        ) as m
     ) as o
     inner join sizes as s on o.conversation_id = s.conversation_id
-    left join attached as f on o.external_id = f.message
-    order by s.shard, o.conversation_id, o.number;
+    left join attached as f on o.external_id = f.message;
 
     insert into parley_import.batches (batch, run, shard, messages)
     select
