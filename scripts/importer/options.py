@@ -35,6 +35,7 @@ AUTOMATIC: dict[str, str] = {
     "clash": "different rows of one id: all are taken",
     "reply": "kept, without the reference",
     "not_a_pair": "a direct conversation of more or fewer than two becomes a group",
+    "same_tenant": "a tenant of this slug is here: it is taken for the same",
     "merged": "one direct conversation a pair, one conversation an object",
 }
 

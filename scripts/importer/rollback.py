@@ -25,6 +25,8 @@ def rollback(
             "Their messages would go too: --discard-new.",
             [f"{conversation}: {number} messages" for conversation, number in written],
         )
+    # From here on nothing but going on with this makes sense.
+    connection.execute("update parley_import.run set checksum = 'rolling back'")
     uploads = connection.execute("select count(*) from parley_import.uploads").fetchone()
     if uploads != (0,):
         if bucket is None:

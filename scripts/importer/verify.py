@@ -26,6 +26,7 @@ class Report:
 
 def verify(connection: psycopg.Connection, plan: Plan) -> Report:
     """Compares; nothing is changed."""
+    staging.lock(connection)
     source = read_source(plan["source"])
     options = plans.planned_options(plan)
     problems: list[str] = []

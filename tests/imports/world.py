@@ -117,7 +117,7 @@ class World:
 
     def one(self, query: str, *values: object) -> object:
         """The first column of the first row."""
-        row = self.owner.execute(query.encode(), values).fetchone()
+        row = self.owner.execute(query.encode(), values or None).fetchone()
         return row[0] if row else None
 
 

@@ -166,6 +166,27 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+    -- Names that are spelled alike here, or not at all.
+    update parley_import.tenants as t
+    set slug = n.slug
+    from (
+        select
+            a.external_id,
+            b.slug || case
+                when row_number() over same > 1 then '-' || row_number() over same else ''
+            end as slug
+        from parley_import.tenants as a
+        cross join lateral (
+            select coalesce(nullif(trim(both '-' from left(a.slug, 58)), ''), 'imported') as slug
+        ) as b
+        window same as (partition by b.slug order by a.external_id)
+    ) as n
+    where t.external_id = n.external_id;
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'same_tenant', 'tenants', t.external_id, 'goes into ' || t.slug, false
+    from parley_import.tenants as t
+    inner join chat.tenants as e on t.slug = e.slug
+    where e.id <> parley_import.make_id('tenant', t.external_id);
     insert into parley_import.made_tenants (external_id, tenant_id, is_new)
     select
         t.external_id,
