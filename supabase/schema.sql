@@ -73,6 +73,12 @@ CREATE TYPE chat.tenant_role AS ENUM (
     'member'
 );
 
+CREATE TYPE chat_private.lifetime AS (
+	user_id uuid,
+	retention interval,
+	starts_at timestamp with time zone
+);
+
 CREATE TYPE chat_private.search_hit AS (
 	created_at timestamp with time zone,
 	conversation_id uuid,
@@ -407,6 +413,87 @@ END;
 
 COMMENT ON FUNCTION chat.ban_user(user_id uuid, reason text, expires_at timestamp with time zone, tenant_id uuid) IS 'Bans somebody of a lower role from a tenant, for moderators: from the commit on they see, send and hear nothing of it. Banning again changes reason and end.';
 
+CREATE TABLE chat.exports (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    expires_at timestamp with time zone DEFAULT (chat_private.now() + '7 days'::interval) NOT NULL,
+    finished_at timestamp with time zone,
+    part_count integer DEFAULT 0 NOT NULL,
+    row_count bigint DEFAULT 0 NOT NULL,
+    file_count bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE chat.exports IS 'Exports of persons, and how far each is. Its files are in bucket chat-exports, in a folder named for its id; both go when its time is over.';
+
+CREATE FUNCTION chat_private.begin_export(user_id uuid) RETURNS chat.exports
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := coalesce(begin_export.user_id, auth.uid());
+    v_export chat.exports;
+begin
+    if coalesce(auth.role() <> 'service_role', true) then
+        if auth.uid() is null then
+            perform chat_private.raise_error('sign_in_required');
+        end if;
+        if v_user_id <> auth.uid() then
+            perform chat_private.raise_error('export_not_allowed');
+        end if;
+    end if;
+    if v_user_id is null or not exists (select from chat.profiles as p where p.id = v_user_id) then
+        perform chat_private.raise_error('user_not_found');
+    end if;
+    -- Also one that was never finished.
+    delete from chat.exports as e
+    where e.user_id = v_user_id and e.expires_at <= chat_private.now();
+    select e.* into v_export
+    from chat.exports as e
+    where
+        e.user_id = v_user_id
+        and (e.finished_at is null or e.finished_at > chat_private.now() - interval '1 day')
+    order by e.created_at desc
+    limit 1;
+    if found then
+        return v_export;
+    end if;
+    insert into chat.exports as e (user_id)
+    values (v_user_id)
+    on conflict do nothing
+    returning e.* into v_export;
+    if not found then
+        select e.* into v_export
+        from chat.exports as e
+        where e.user_id = v_user_id and e.finished_at is null;
+        return v_export;
+    end if;
+    perform chat_private.record_audit(
+        m.tenant_id,
+        'user_exported',
+        v_user_id,
+        null,
+        jsonb_build_object('export_id', v_export.id)
+    )
+    from (
+        select t.tenant_id
+        from chat.tenant_members as t
+        where t.user_id = v_user_id
+        order by t.tenant_id
+    ) as m;
+    return v_export;
+end;
+$$;
+
+CREATE FUNCTION chat.begin_export(user_id uuid DEFAULT NULL::uuid) RETURNS chat.exports
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.begin_export(user_id) AS begin_export;
+END;
+
+COMMENT ON FUNCTION chat.begin_export(user_id uuid) IS 'The export of a person: the one that runs, or was finished within a day, else a new one. Anybody for themselves; the service role for anybody. functions/export-user-data writes it.';
+
 CREATE FUNCTION chat_private.cancel_scheduled_message(id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -473,13 +560,15 @@ begin
             )
         from conversations as c
         union all
+        -- It may be past the newest message, once that is purged, but never before it.
         select
             c.id,
             null,
             'last_seq',
             c.last_seq,
-            coalesce(
-                (select max(m.seq) from chat.messages as m where m.conversation_id = c.id), c.last_seq
+            greatest(
+                c.last_seq,
+                (select max(m.seq) from chat.messages as m where m.conversation_id = c.id)
             )
         from conversations as c
         union all
@@ -865,6 +954,102 @@ END;
 
 COMMENT ON FUNCTION chat.edit_message(conversation_id uuid, seq bigint, body text, metadata jsonb, mentions uuid[]) IS 'Replaces the text of one''s own message; the earlier one is kept as a revision. Without metadata or mentions those stay. Editing to what it already says changes nothing.';
 
+CREATE FUNCTION chat_private.erase_user(user_id uuid, batch_size integer) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_erasure chat_private.erasures;
+    v_tenant_ids uuid [];
+    v_counts jsonb;
+begin
+    -- As in the sweep: a hold waits for this batch, and is seen by the next.
+    lock table chat.legal_holds in share mode;
+    if not exists (select from chat.profiles as p where p.id = erase_user.user_id) then
+        perform chat_private.raise_error('user_not_found');
+    end if;
+    if chat_private.is_person_held(erase_user.user_id) then
+        perform chat_private.raise_error('under_legal_hold');
+    end if;
+    insert into chat_private.erasures (user_id)
+    values (erase_user.user_id)
+    on conflict do nothing;
+    v_counts := chat_private.erase_messages(erase_user.user_id, erase_user.batch_size);
+    if v_counts = '{}' then
+        v_counts := chat_private.erase_rows(erase_user.user_id, erase_user.batch_size);
+    end if;
+    update chat_private.erasures as e
+    set counts = chat_private.add_counts(e.counts, v_counts)
+    where e.user_id = erase_user.user_id
+    returning e.* into v_erasure;
+    if v_counts <> '{}' then
+        return jsonb_build_object(
+            'user_id', v_erasure.user_id, 'has_more', true, 'counts', v_erasure.counts
+        );
+    end if;
+
+    v_tenant_ids := array(
+        select m.tenant_id
+        from chat.tenant_members as m
+        where m.user_id = erase_user.user_id
+        order by m.tenant_id
+    );
+    v_erasure.counts := chat_private.add_counts(
+        v_erasure.counts, chat_private.erase_account(erase_user.user_id)
+    );
+    perform chat_private.record_audit(
+        t.id,
+        'user_erased',
+        v_erasure.user_id,
+        null,
+        jsonb_build_object('begun_at', v_erasure.begun_at, 'counts', v_erasure.counts)
+    )
+    from unnest(v_tenant_ids) as t (id);
+    return jsonb_build_object(
+        'user_id', v_erasure.user_id,
+        'has_more', false,
+        'begun_at', v_erasure.begun_at,
+        'erased_at', chat_private.now(),
+        'counts', v_erasure.counts,
+        'records', (
+            select
+                coalesce(
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'tenant_id', a.tenant_id,
+                            'seq', a.last_seq,
+                            'hash', encode(a.last_hash, 'hex')
+                        )
+                    ),
+                    '[]'
+                )
+            from chat_private.audit_heads as a
+            where a.tenant_id = any (v_tenant_ids)
+        ),
+        'retained', (
+            select
+                jsonb_agg(
+                    jsonb_build_object(
+                        'table', d.table_name, 'column', d.column_name, 'reason', d.reason
+                    )
+                    order by d.table_name, d.column_name
+                )
+            from chat_private.personal_data as d
+            where d.action = 'retain'
+        )
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.erase_user(user_id uuid, batch_size integer DEFAULT 500) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.erase_user(user_id, batch_size) AS erase_user;
+END;
+
+COMMENT ON FUNCTION chat.erase_user(user_id uuid, batch_size integer) IS 'One batch of erasing a person: what they wrote, their rows, their account. Call it again while has_more; the last answer is the certificate: what went, the entry of each tenant''s audit log that says so, and what is retained, and why. For the service role.';
+
 CREATE TABLE chat.thread_reads (
     conversation_id uuid NOT NULL,
     thread_root_seq bigint NOT NULL,
@@ -895,6 +1080,39 @@ CREATE FUNCTION chat.follow_thread(conversation_id uuid, root_seq bigint) RETURN
 END;
 
 COMMENT ON FUNCTION chat.follow_thread(conversation_id uuid, root_seq bigint) IS 'Puts a thread among the caller''s threads. What was written in it is unread until marked.';
+
+CREATE FUNCTION chat_private.forget_purged_files(paths text[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_number bigint;
+begin
+    delete from chat_private.orphaned_objects as o
+    where
+        o.path = any (forget_purged_files.paths)
+        and not o.is_restorable
+        and not exists (
+            select
+            from storage.objects as s
+            where s.bucket_id = 'chat-attachments' and s.name = o.path
+        );
+    get diagnostics v_number = row_count;
+    update chat_private.orphaned_objects as o
+    set queued_at = chat_private.now()
+    where o.path = any (forget_purged_files.paths) and not o.is_restorable;
+    return v_number;
+end;
+$$;
+
+CREATE FUNCTION chat.forget_purged_files(paths text[]) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.forget_purged_files(paths) AS forget_purged_files;
+END;
+
+COMMENT ON FUNCTION chat.forget_purged_files(paths text[]) IS 'Takes from the queue the files that Storage no longer has, and returns how many. For the service role.';
 
 CREATE FUNCTION chat_private.hide_message(conversation_id uuid, seq bigint, is_hidden boolean) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -988,6 +1206,74 @@ CREATE FUNCTION chat.leave(conversation_id uuid) RETURNS void
 END;
 
 COMMENT ON FUNCTION chat.leave(conversation_id uuid) IS 'Leaves a conversation. When the last owner leaves, whoever has been an admin or else a member longest becomes the owner.';
+
+CREATE FUNCTION chat_private.lift_hold(id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_hold chat.legal_holds;
+begin
+    select h.* into v_hold
+    from chat.legal_holds as h
+    where h.id = lift_hold.id
+    for update;
+    if not found or not (
+        coalesce(auth.role() = 'service_role', false)
+        or v_hold.tenant_id = any (array(select chat_private.tenant_ids_for_admin()))
+    ) then
+        perform chat_private.raise_error('hold_not_found');
+    end if;
+    delete from chat.legal_holds as h where h.id = v_hold.id;
+    perform chat_private.record_audit(
+        v_hold.tenant_id,
+        'hold_lifted',
+        v_hold.user_id,
+        v_hold.conversation_id,
+        jsonb_build_object('hold_id', v_hold.id, 'reason', v_hold.reason)
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.lift_hold(id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.lift_hold(id) AS lift_hold;
+END;
+
+COMMENT ON FUNCTION chat.lift_hold(id uuid) IS 'Ends a legal hold: what it kept follows the policy again. For owners and admins of the tenant.';
+
+CREATE TABLE chat_private.export_parts (
+    export_id uuid NOT NULL,
+    part integer NOT NULL,
+    path text NOT NULL,
+    files text[] NOT NULL,
+    cursor jsonb
+);
+
+COMMENT ON TABLE chat_private.export_parts IS 'What is written of an export: rows as lines of JSON at path, and files copied beside it.';
+
+CREATE FUNCTION chat_private.list_export_files(export_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('parts', COALESCE(jsonb_agg(p.path ORDER BY p.part), '[]'::jsonb), 'files', ( SELECT COALESCE(jsonb_agg(f.path ORDER BY o.part, f.path), '[]'::jsonb) AS "coalesce"
+            FROM (chat_private.export_parts o
+              CROSS JOIN LATERAL unnest(o.files) f(path))
+           WHERE (o.export_id = list_export_files.export_id))) AS jsonb_build_object
+    FROM chat_private.export_parts p
+   WHERE (p.export_id = list_export_files.export_id);
+END;
+
+CREATE FUNCTION chat.list_export_files(export_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.list_export_files(export_id) AS list_export_files;
+END;
+
+COMMENT ON FUNCTION chat.list_export_files(export_id uuid) IS 'What an export has in bucket chat-exports: parts in order, and files. For the service role.';
 
 CREATE FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -1168,6 +1454,55 @@ END;
 
 COMMENT ON FUNCTION chat.list_notification_pushes(notification_id bigint) IS 'The devices to push a notification to at this moment, and what to show; for the service role. None for a mention or reply: those come with their message.';
 
+CREATE FUNCTION chat_private.list_purged_files(max_count integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    return (
+        select coalesce(jsonb_agg(f.path), '[]')
+        from (
+            select o.path
+            from chat_private.orphaned_objects as o
+            where not o.is_restorable
+            order by o.queued_at
+            limit least(list_purged_files.max_count, 1000)
+        ) as f
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.list_purged_files(max_count integer DEFAULT 100) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.list_purged_files(max_count) AS list_purged_files;
+END;
+
+COMMENT ON FUNCTION chat.list_purged_files(max_count integer) IS 'Files in bucket chat-attachments that belong to no message any more, oldest first: remove them through the Storage API, then call forget_purged_files. For the service role.';
+
+CREATE FUNCTION chat_private.list_unclaimed_export_files(max_count integer) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT COALESCE(jsonb_agg(f.name), '[]'::jsonb) AS "coalesce"
+    FROM ( SELECT o.name
+            FROM storage.objects o
+           WHERE ((o.bucket_id = 'chat-exports'::text) AND (NOT (EXISTS ( SELECT
+                    FROM chat.exports e
+                   WHERE (((e.id)::text = split_part(o.name, '/'::text, 1)) AND (e.expires_at > chat_private.now()))))))
+          LIMIT LEAST(list_unclaimed_export_files.max_count, 1000)) f;
+END;
+
+CREATE FUNCTION chat.list_unclaimed_export_files(max_count integer DEFAULT 100) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.list_unclaimed_export_files(max_count) AS list_unclaimed_export_files;
+END;
+
+COMMENT ON FUNCTION chat.list_unclaimed_export_files(max_count integer) IS 'Files in bucket chat-exports of exports whose time is over, or whose person is gone. For the service role.';
+
 CREATE FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1336,8 +1671,10 @@ CREATE TABLE chat.conversations (
     epoch integer DEFAULT 1 NOT NULL,
     sync_from_rev bigint DEFAULT 0 NOT NULL,
     expires_from timestamp with time zone,
+    retention interval,
     CONSTRAINT conversations_counters_check CHECK (((last_seq >= message_count) AND (rev >= last_seq) AND (message_count >= 0) AND (epoch > 0))),
     CONSTRAINT conversations_pair_check CHECK ((((kind = 'direct'::chat.conversation_kind) OR ((user_low_id IS NULL) AND (user_high_id IS NULL))) AND (user_low_id < user_high_id))),
+    CONSTRAINT conversations_retention_check CHECK ((retention > '00:00:00'::interval)),
     CONSTRAINT conversations_slow_mode_seconds_check CHECK (((slow_mode_seconds >= 0) AND (slow_mode_seconds <= 3600))),
     CONSTRAINT conversations_subject_check CHECK ((((kind = 'subject'::chat.conversation_kind) = (subject_type IS NOT NULL)) AND ((subject_type IS NULL) = (subject_id IS NULL)) AND ((length(subject_type) >= 1) AND (length(subject_type) <= 100)) AND ((length(subject_id) >= 1) AND (length(subject_id) <= 200)))),
     CONSTRAINT conversations_title_check CHECK ((((kind <> 'group'::chat.conversation_kind) OR (title IS NOT NULL)) AND ((kind <> 'direct'::chat.conversation_kind) OR (title IS NULL)) AND ((length(title) >= 1) AND (length(title) <= 200)) AND (title ~ '\S'::text)))
@@ -1363,6 +1700,8 @@ COMMENT ON COLUMN chat.conversations.epoch IS 'Part of the Realtime topic; moves
 COMMENT ON COLUMN chat.conversations.sync_from_rev IS 'A client that has seen less than this must load the conversation anew.';
 
 COMMENT ON COLUMN chat.conversations.expires_from IS 'When the first of its messages expires; before, no count needs to look for expired ones.';
+
+COMMENT ON COLUMN chat.conversations.retention IS 'How long messages live here, whatever the tenant''s settings and tiers say. Null: as they say.';
 
 CREATE FUNCTION chat_private.open_subject(subject_type text, subject_id text, participants jsonb, title text, tenant_id uuid) RETURNS chat.conversations
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1573,6 +1912,74 @@ END;
 
 COMMENT ON FUNCTION chat.pin_message(conversation_id uuid, seq bigint) IS 'Pins a message for everybody in the conversation. Pinning again changes nothing. In a direct conversation both may, else owners, admins and moderators.';
 
+CREATE TABLE chat.legal_holds (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    tenant_id uuid NOT NULL,
+    user_id uuid,
+    conversation_id uuid,
+    reason text NOT NULL,
+    placed_by uuid,
+    placed_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    CONSTRAINT legal_holds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 2000))),
+    CONSTRAINT legal_holds_scope_check CHECK (((user_id IS NULL) OR (conversation_id IS NULL)))
+);
+
+COMMENT ON TABLE chat.legal_holds IS 'What is held now: the messages of a user, of a conversation, or all of a tenant. Lifting deletes the row; the audit log has both. Made with chat.place_hold.';
+
+CREATE FUNCTION chat_private.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) RETURNS chat.legal_holds
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_tenant_id constant uuid := chat_private.require_hold_admin(place_hold.tenant_id);
+    v_hold chat.legal_holds;
+begin
+    if place_hold.user_id is not null and place_hold.conversation_id is not null then
+        perform chat_private.raise_error('hold_scope');
+    end if;
+    if place_hold.user_id is not null and not exists (
+        select
+        from chat.tenant_members as m
+        where m.tenant_id = v_tenant_id and m.user_id = place_hold.user_id
+    ) then
+        perform chat_private.raise_error('user_not_found');
+    end if;
+    if place_hold.conversation_id is not null and not exists (
+        select
+        from chat.conversations as c
+        where c.tenant_id = v_tenant_id and c.id = place_hold.conversation_id
+    ) then
+        perform chat_private.raise_error('conversation_not_found');
+    end if;
+    insert into chat.legal_holds as h (tenant_id, user_id, conversation_id, reason, placed_by)
+    values (
+        v_tenant_id,
+        place_hold.user_id,
+        place_hold.conversation_id,
+        place_hold.reason,
+        auth.uid()
+    )
+    returning h.* into v_hold;
+    perform chat_private.record_audit(
+        v_tenant_id,
+        'hold_placed',
+        v_hold.user_id,
+        v_hold.conversation_id,
+        jsonb_build_object('hold_id', v_hold.id, 'reason', v_hold.reason)
+    );
+    return v_hold;
+end;
+$$;
+
+CREATE FUNCTION chat.place_hold(reason text, user_id uuid DEFAULT NULL::uuid, conversation_id uuid DEFAULT NULL::uuid, tenant_id uuid DEFAULT NULL::uuid) RETURNS chat.legal_holds
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.place_hold(reason, user_id, conversation_id, tenant_id) AS place_hold;
+END;
+
+COMMENT ON FUNCTION chat.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) IS 'Keeps the messages of a user, or of a conversation, or without either of the tenant, from being purged or erased, until lift_hold. For owners and admins of the tenant.';
+
 CREATE FUNCTION chat_private.poll_results(message chat.messages) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1635,6 +2042,158 @@ CREATE FUNCTION chat.poll_results(message chat.messages) RETURNS jsonb
 END;
 
 COMMENT ON FUNCTION chat.poll_results(message chat.messages) IS 'How a poll stands: {is_closed, voter_count, options: [{id, count, is_mine}, ...]}; null for other messages. A column of chat.messages to PostgREST.';
+
+CREATE FUNCTION chat_private.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) RETURNS TABLE(tier text, step text, messages bigint, bytes bigint, files bigint, file_bytes bigint, held_messages bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_tenant_id constant uuid := chat_private.require_hold_admin(preview_retention.tenant_id);
+    v_at constant timestamptz := coalesce(preview_retention.at, chat_private.now());
+    v_window constant interval := coalesce(
+        (preview_retention.policy ->> 'restore_window')::interval,
+        (chat_private.settings_for(v_tenant_id)).restore_window
+    );
+    -- Nothing supposed, nothing left to rewrite.
+    v_is_written constant boolean := preview_retention.policy is null and not exists (
+        select
+        from chat_private.retention_jobs as j
+        where j.tenant_id = v_tenant_id
+    );
+begin
+    return query
+    with senders as materialized (
+        select
+            p.conversation_id,
+            p.user_id as sender_id,
+            chat_private.lifetimes_for(
+                p.conversation_id, p.user_id, preview_retention.policy
+            ) as lifetimes
+        from chat.participants as p
+        where p.tenant_id = v_tenant_id and not v_is_written
+        union all
+        select
+            c.id,
+            null,
+            chat_private.lifetimes_for(c.id, null, preview_retention.policy)
+        from chat.conversations as c
+        where c.tenant_id = v_tenant_id and not v_is_written
+    ),
+
+    living as (
+        select
+            m.conversation_id,
+            m.seq,
+            m.sender_id,
+            m.body,
+            m.metadata
+        from chat.conversations as c
+        inner join chat.messages as m on c.id = m.conversation_id
+        where
+            v_is_written
+            and c.tenant_id = v_tenant_id
+            and c.expires_from <= v_at
+            and m.deleted_at is null
+            and (m.expires_at at time zone 'UTC')::date <= (v_at at time zone 'UTC')::date
+            and m.expires_at <= v_at
+        union all
+        select
+            m.conversation_id,
+            m.seq,
+            m.sender_id,
+            m.body,
+            m.metadata
+        from senders as s
+        inner join chat.messages as m
+            on s.conversation_id = m.conversation_id and s.sender_id is not distinct from m.sender_id
+        left join chat_private.restored_messages as r
+            on m.conversation_id = r.conversation_id and m.seq = r.message_seq
+        where
+            m.deleted_at is null
+            and case
+                when s.lifetimes is null then m.expires_at <= v_at
+                else chat_private.expiry(m.created_at, s.lifetimes) <= v_at
+            end
+            and (r.kept_until is null or r.kept_until <= v_at)
+    ),
+
+    candidates as (
+        select
+            l.conversation_id,
+            l.seq,
+            l.sender_id,
+            'expire' as step,
+            octet_length(l.metadata::text) + coalesce(octet_length(l.body), 0) as bytes
+        from living as l
+        union all
+        select
+            m.conversation_id,
+            m.seq,
+            m.sender_id,
+            'purge',
+            octet_length(d.metadata::text) + coalesce(octet_length(d.body), 0)
+        from chat_private.deleted_messages as d
+        inner join chat.messages as m
+            on d.conversation_id = m.conversation_id and d.message_seq = m.seq
+        inner join chat.conversations as c on d.conversation_id = c.id
+        where
+            c.tenant_id = v_tenant_id
+            and d.purged_at is null
+            and d.removed_at + v_window <= v_at
+            -- What would live by the supposed policy comes back instead.
+            and (v_is_written or not d.is_expired or exists (
+                select
+                from senders as s
+                where
+                    s.conversation_id = m.conversation_id
+                    and s.sender_id is not distinct from m.sender_id
+                    and (
+                        s.lifetimes is null
+                        or chat_private.expiry(m.created_at, s.lifetimes) <= v_at
+                    )
+            ))
+    )
+
+    select
+        coalesce(t.tier, 'none'),
+        k.step,
+        count(*) filter (where not h.is_held),
+        coalesce(sum(k.bytes) filter (where not h.is_held), 0)::bigint,
+        coalesce(sum(f.files) filter (where not h.is_held), 0)::bigint,
+        coalesce(sum(f.file_bytes) filter (where not h.is_held), 0)::bigint,
+        count(*) filter (where h.is_held)
+    from candidates as k
+    left join chat.tenant_members as t on t.tenant_id = v_tenant_id and k.sender_id = t.user_id
+    cross join lateral (
+        select chat_private.is_held(v_tenant_id, k.conversation_id, k.sender_id) as is_held
+    ) as h
+    cross join lateral (
+        select
+            count(*) as files,
+            coalesce(sum(a.size_bytes), 0) as file_bytes
+        from chat.attachments as a
+        where a.conversation_id = k.conversation_id and a.message_seq = k.seq
+    ) as f
+    group by 1, 2
+    order by 2, 1;
+end;
+$$;
+
+CREATE FUNCTION chat.preview_retention(tenant_id uuid DEFAULT NULL::uuid, at timestamp with time zone DEFAULT NULL::timestamp with time zone, policy jsonb DEFAULT NULL::jsonb) RETURNS TABLE(tier text, step text, messages bigint, bytes bigint, files bigint, file_bytes bigint, held_messages bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT p.tier,
+     p.step,
+     p.messages,
+     p.bytes,
+     p.files,
+     p.file_bytes,
+     p.held_messages
+    FROM chat_private.preview_retention(preview_retention.tenant_id, preview_retention.at, preview_retention.policy) p(tier, step, messages, bytes, files, file_bytes, held_messages);
+END;
+
+COMMENT ON FUNCTION chat.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) IS 'What a sweep at a time, or now, would take from readers (step expire) and remove for good (step purge), by the tier of who sent it; held_messages are beside these, kept by legal holds. policy supposes another one: {"retention_mode", "retention", "restore_window", "tiers": {"free": "7 days"}}. For the service role and for owners and admins of the tenant.';
 
 CREATE FUNCTION chat_private.react(conversation_id uuid, seq bigint, emoji text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1771,6 +2330,113 @@ CREATE FUNCTION chat.read_audit_log(tenant_id uuid DEFAULT NULL::uuid, before_se
 END;
 
 COMMENT ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) IS 'Who did what in a tenant, newest first, for its owners and admins. Page with before_seq.';
+
+CREATE FUNCTION chat_private.read_export(export_id uuid, max_count integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_export chat.exports;
+    v_at jsonb;
+    v_conversation_id uuid;
+    v_last_source text;
+    v_key text [];
+    v_source chat_private.export_sources;
+    v_sources chat_private.export_sources [];
+    v_rows jsonb [];
+    v_keys jsonb;
+    v_lines text [] := '{}'::text [];
+    v_files jsonb := '[]'::jsonb;
+begin
+    select e.* into v_export
+    from chat.exports as e
+    where e.id = read_export.export_id and e.expires_at > chat_private.now();
+    if not found then
+        perform chat_private.raise_error('export_not_found');
+    end if;
+    if v_export.finished_at is not null then
+        return null;
+    end if;
+    select p.cursor into v_at
+    from chat_private.export_parts as p
+    where p.export_id = v_export.id and p.part = v_export.part_count;
+    v_conversation_id := (v_at ->> 'conversation_id')::uuid;
+    v_last_source := coalesce(v_at ->> 'source', '');
+    v_key := array(select k.value from jsonb_array_elements_text(v_at -> 'key') as k);
+    v_sources := array(select s from chat_private.export_sources as s);
+    v_at := null;
+
+    <<pages>>
+    loop
+        for v_source in
+            select
+                s.name,
+                s.has_conversation,
+                s.query
+            from unnest(v_sources) as s
+            where
+                s.has_conversation = (v_conversation_id is not null)
+                and (s.name > v_last_source or (s.name = v_last_source and v_key <> '{}'))
+            order by s.name
+        loop
+            execute format(
+                'select array_agg(r.line), jsonb_agg(r.key) -> -1 from (%s) as r (line, key)',
+                v_source.query
+            )
+            into v_rows, v_keys
+            using
+                v_export.user_id,
+                v_conversation_id,
+                nullif(v_key, '{}'),
+                read_export.max_count - cardinality(v_lines);
+            v_key := '{}';
+            continue when v_rows is null;
+            v_lines := v_lines || array(
+                select jsonb_build_object('table', v_source.name, 'row', r.line)::text
+                from unnest(v_rows) as r (line)
+            );
+            if v_source.name = 'storage.objects' then
+                v_files := v_files || (
+                    select jsonb_agg(r.line -> 'name') from unnest(v_rows) as r (line)
+                );
+            end if;
+            if cardinality(v_lines) >= read_export.max_count then
+                v_at := jsonb_build_object(
+                    'conversation_id', v_conversation_id, 'source', v_source.name,
+                    'key', coalesce(nullif(v_keys, 'null'), '[]')
+                );
+                exit pages;
+            end if;
+        end loop;
+        v_last_source := '';
+        select p.conversation_id into v_conversation_id
+        from chat.participants as p
+        where
+            p.user_id = v_export.user_id
+            and (v_conversation_id is null or p.conversation_id > v_conversation_id)
+        order by p.conversation_id
+        limit 1;
+        exit when not found;
+    end loop;
+    return jsonb_build_object(
+        'part', v_export.part_count + 1,
+        -- As text: JSON's numbers are not exact everywhere.
+        'text', array_to_string(v_lines, e'\n'),
+        'row_count', cardinality(v_lines),
+        'files', v_files,
+        'cursor', v_at
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.read_export(export_id uuid, max_count integer DEFAULT 500) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.read_export(export_id, max_count) AS read_export;
+END;
+
+COMMENT ON FUNCTION chat.read_export(export_id uuid, max_count integer) IS 'The next page of an export: text of row_count lines, files of bucket chat-attachments to copy, and the cursor to save with it. Null when all is written. For the service role.';
 
 CREATE TABLE chat.devices (
     user_id uuid NOT NULL,
@@ -2146,6 +2812,101 @@ END;
 
 COMMENT ON FUNCTION chat.resolve_report(report_id uuid, state text, resolution text) IS 'Closes a report as resolved or dismissed, for moderators. The resolution is a note that who reported can read.';
 
+CREATE FUNCTION chat_private.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+    v_conversation chat.conversations;
+    v_kept_until timestamptz := restore_messages.kept_until;
+    v_message chat.messages;
+    v_restored bigint [] := '{}'::bigint [];
+    v_seq bigint;
+begin
+    select c.* into v_conversation
+    from chat.conversations as c
+    where
+        c.id = restore_messages.conversation_id
+        and (
+            auth.role() = 'service_role'
+            or c.tenant_id = any (array(select chat_private.tenant_ids_for_admin()))
+        );
+    if not found then
+        perform chat_private.raise_error('conversation_not_found');
+    end if;
+    v_conversation := chat_private.lock_conversation(v_conversation.id);
+    v_kept_until := coalesce(
+        v_kept_until,
+        v_now + (chat_private.settings_for(v_conversation.tenant_id)).restore_window
+    );
+    for v_seq in
+        select d.message_seq
+        from chat_private.deleted_messages as d
+        where
+            d.conversation_id = v_conversation.id
+            and d.message_seq = any (restore_messages.seqs)
+            and d.purged_at is null
+        order by d.message_seq
+    loop
+        if exists (
+            select
+            from chat.messages as m
+            where
+                m.conversation_id = v_conversation.id
+                and m.seq = v_seq
+                and m.expires_at <= v_now
+        ) then
+            -- By the policy its time is over: kept for some time whatever that says.
+            insert into chat_private.restored_messages as r (
+                conversation_id, message_seq, kept_until
+            )
+            values (v_conversation.id, v_seq, v_kept_until)
+            on conflict on constraint restored_messages_pkey do update
+            set kept_until = excluded.kept_until;
+            perform chat_private.rewrite_expiries(v_conversation.id, array[v_seq]);
+        end if;
+        perform chat_private.unbury_message(v_conversation.id, v_seq);
+        v_conversation := chat_private.touch_message(v_conversation.id, v_seq);
+        select m.* into strict v_message
+        from chat.messages as m
+        where m.conversation_id = v_conversation.id and m.seq = v_seq;
+        perform chat_private.broadcast_change(
+            v_conversation,
+            'message_updated',
+            jsonb_build_object('seq', v_seq, 'message', to_jsonb(v_message))
+        );
+        if v_message.thread_root_seq is not null then
+            update chat.messages as m
+            set rev = v_message.rev,
+                is_changed = true
+            where m.conversation_id = v_conversation.id and m.seq = v_message.thread_root_seq;
+        end if;
+        v_restored := v_restored || v_seq;
+    end loop;
+    perform chat_private.keep_expires_from(v_conversation.id);
+    if cardinality(v_restored) > 0 then
+        perform chat_private.record_audit(
+            v_conversation.tenant_id,
+            'messages_restored',
+            null,
+            v_conversation.id,
+            jsonb_build_object('seqs', v_restored, 'kept_until', v_kept_until)
+        );
+    end if;
+    return cardinality(v_restored)::bigint;
+end;
+$$;
+
+CREATE FUNCTION chat.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.restore_messages(conversation_id, seqs, kept_until) AS restore_messages;
+END;
+
+COMMENT ON FUNCTION chat.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) IS 'Brings back messages that were deleted for everyone or have expired, until they are purged, and returns how many. What has expired is kept until kept_until, without it for the tenant''s restore_window. For the service role and for owners and admins of the tenant.';
+
 CREATE FUNCTION chat_private.return_after_ban() RETURNS SETOF uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -2226,6 +2987,51 @@ CREATE FUNCTION chat.revoke_device(id uuid) RETURNS void
 END;
 
 COMMENT ON FUNCTION chat.revoke_device(id uuid) IS 'Signs one of the caller''s devices out: nothing is pushed there any more, and its session cannot be refreshed. Its access token works until it expires.';
+
+CREATE FUNCTION chat_private.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_export chat.exports;
+begin
+    select e.* into v_export
+    from chat.exports as e
+    where e.id = save_export_part.export_id and e.expires_at > chat_private.now()
+    for no key update;
+    if not found then
+        perform chat_private.raise_error('export_not_found');
+    end if;
+    if v_export.finished_at is not null or v_export.part_count + 1 <> save_export_part.part then
+        return v_export.part_count;
+    end if;
+    insert into chat_private.export_parts (export_id, part, path, files, cursor)
+    values (
+        v_export.id,
+        save_export_part.part,
+        save_export_part.path,
+        save_export_part.files,
+        save_export_part."cursor"
+    );
+    update chat.exports as e
+    set
+        part_count = save_export_part.part,
+        row_count = e.row_count + save_export_part.row_count,
+        file_count = e.file_count + cardinality(save_export_part.files),
+        finished_at = case when save_export_part."cursor" is null then chat_private.now() end
+    where e.id = v_export.id;
+    return save_export_part.part;
+end;
+$$;
+
+CREATE FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb DEFAULT NULL::jsonb) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.save_export_part(export_id, part, path, row_count, files, cursor) AS save_export_part;
+END;
+
+COMMENT ON FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) IS 'Notes that a page of an export is in Storage; without a cursor, that it was the last. Returns how many are noted; one that is noted already changes nothing. For the service role.';
 
 CREATE TABLE chat.scheduled_messages (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2781,6 +3587,69 @@ END;
 
 COMMENT ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) IS 'Puts a notification of the app''s own into a user''s feed, for the service role. With a key used before for this user it returns that one. Null when the user turned type custom off.';
 
+CREATE FUNCTION chat_private.set_retention(conversation_id uuid, retention interval) RETURNS chat.conversations
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_participant constant chat.participants :=
+        chat_private.lock_as_participant(set_retention.conversation_id);
+    v_conversation chat.conversations :=
+        chat_private.lock_conversation(set_retention.conversation_id);
+    v_before interval;
+begin
+    if not (chat_private.settings_for(v_conversation.tenant_id)).may_set_retention
+        or (
+            (v_participant.role = 'member' or v_conversation.kind = 'direct')
+            and v_conversation.tenant_id
+            <> all (array(select chat_private.tenant_ids_for_admin()))
+        )
+    then
+        perform chat_private.raise_error('not_allowed_to_set_retention');
+    end if;
+    if v_conversation.retention is not distinct from set_retention.retention then
+        return v_conversation;
+    end if;
+    v_before := v_conversation.retention;
+    v_conversation := chat_private.next_rev(v_conversation.id);
+    -- Before the update, whose trigger has news of its own.
+    perform chat_private.broadcast_change(
+        v_conversation,
+        'conversation_updated',
+        jsonb_build_object(
+            'title', v_conversation.title,
+            'status', v_conversation.status,
+            'retention', set_retention.retention
+        )
+    );
+    update chat.conversations as c
+    set retention = set_retention.retention
+    where c.id = v_conversation.id;
+    select c.* into strict v_conversation
+    from chat.conversations as c
+    where c.id = v_conversation.id;
+    perform chat_private.record_audit(
+        v_conversation.tenant_id,
+        'retention_changed',
+        null,
+        v_conversation.id,
+        jsonb_build_object(
+            'retention', jsonb_build_object('from', v_before, 'to', v_conversation.retention)
+        )
+    );
+    return v_conversation;
+end;
+$$;
+
+CREATE FUNCTION chat.set_retention(conversation_id uuid, retention interval DEFAULT NULL::interval) RETURNS chat.conversations
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.set_retention(conversation_id, retention) AS set_retention;
+END;
+
+COMMENT ON FUNCTION chat.set_retention(conversation_id uuid, retention interval) IS 'Sets how long messages of a conversation live, those already sent too; without retention as the tenant''s settings say. For its owners and admins, where the tenant''s settings allow it.';
+
 CREATE FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -3141,6 +4010,152 @@ CREATE FUNCTION chat.start_group(title text, user_ids uuid[] DEFAULT '{}'::uuid[
 END;
 
 COMMENT ON FUNCTION chat.start_group(title text, user_ids uuid[], id uuid, tenant_id uuid) IS 'Makes a group with the caller as owner and the given users as members. Calling again with the same id returns the group made first.';
+
+CREATE FUNCTION chat_private.sweep_messages(batch_size integer, cursor jsonb) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+    v_phase text := coalesce(sweep_messages."cursor" ->> 'phase', 'rewrite');
+    v_at timestamptz := coalesce((sweep_messages."cursor" ->> 'at')::timestamptz, '-infinity');
+    v_id uuid := coalesce(
+        (sweep_messages."cursor" ->> 'id')::uuid, '00000000-0000-0000-0000-000000000000'
+    );
+    v_seq bigint := coalesce((sweep_messages."cursor" ->> 'seq')::bigint, 0);
+    v_job_id bigint;
+    v_conversation chat.conversations;
+    v_conversation_ids uuid [];
+    v_seqs bigint [];
+    v_locked_ids uuid [];
+    v_batch record;
+    v_number integer;
+    v_rewritten integer := 0;
+    v_marked integer := 0;
+    v_purged integer := 0;
+    v_left integer := sweep_messages.batch_size;
+begin
+    -- Whoever places a hold waits for this batch, and every batch after it sees the hold.
+    lock table chat.legal_holds in share mode;
+
+    -- One job a batch: it locks conversations in the order of their ids, and another would begin anew.
+    if v_phase = 'rewrite' then
+        select j.id into v_job_id
+        from chat_private.retention_jobs as j
+        order by j.id
+        limit 1
+        for no key update skip locked;
+        if not found then
+            -- Another sweep may be at one: it judges for itself what this one marks.
+            v_phase := 'mark';
+        else
+            -- Fewer, for each costs what a send does, and those who write there wait.
+            v_rewritten := chat_private.run_retention_job(v_job_id, least(v_left, 100));
+        end if;
+    end if;
+
+    while v_phase = 'mark' and v_left > 0 loop
+        select c.* into v_conversation
+        from chat.conversations as c
+        where
+            c.expires_from <= v_now
+            and (c.expires_from, c.id) > (v_at, v_id)
+            and not exists (
+                select
+                from chat.legal_holds as h
+                where
+                    h.tenant_id = c.tenant_id
+                    and h.user_id is null
+                    and coalesce(h.conversation_id, c.id) = c.id
+            )
+        order by c.expires_from, c.id
+        limit 1
+        for no key update skip locked;
+        if not found then
+            v_phase := 'purge';
+            v_at := '-infinity';
+            v_id := '00000000-0000-0000-0000-000000000000';
+            exit;
+        end if;
+        v_number := chat_private.mark_expired(v_conversation, v_left);
+        v_marked := v_marked + v_number;
+        if v_number < v_left then
+            v_at := v_conversation.expires_from;
+            v_id := v_conversation.id;
+        end if;
+        v_left := v_left - greatest(v_number, 1);
+    end loop;
+
+    if v_phase = 'purge' and v_left > 0 then
+        select
+            array_agg(d.conversation_id),
+            array_agg(d.message_seq),
+            (array_agg(d.due_at))[count(*)],
+            (array_agg(d.conversation_id))[count(*)],
+            (array_agg(d.message_seq))[count(*)],
+            count(*)
+        into v_conversation_ids, v_seqs, v_at, v_id, v_seq, v_number
+        from (
+            select
+                r.due_at,
+                r.conversation_id,
+                r.message_seq
+            from chat_private.deleted_messages as r
+            where
+                r.due_at <= v_now
+                and (r.due_at, r.conversation_id, r.message_seq) > (v_at, v_id, v_seq)
+            order by r.due_at, r.conversation_id, r.message_seq
+            limit v_left
+        ) as d;
+        if v_number < v_left then
+            v_phase := 'done';
+        end if;
+        v_locked_ids := array(
+            select c.id
+            from chat.conversations as c
+            where c.id = any (v_conversation_ids)
+            order by c.id
+            for no key update skip locked
+        );
+        for v_batch in
+            select
+                c.tenant_id,
+                array_agg(d.conversation_id) as conversation_ids,
+                array_agg(d.seq) as seqs
+            from unnest(v_conversation_ids, v_seqs) as d (conversation_id, seq)
+            inner join chat.conversations as c on d.conversation_id = c.id
+            where c.id = any (v_locked_ids)
+            group by c.tenant_id
+            order by c.tenant_id
+        loop
+            v_purged := v_purged + chat_private.purge_removed(
+                v_batch.tenant_id, v_batch.conversation_ids, v_batch.seqs
+            );
+        end loop;
+    end if;
+    if v_phase = 'done' then
+        -- Their files go as those of messages do: functions/purge-attachments.
+        delete from chat.exports as e
+        where e.expires_at <= v_now;
+    end if;
+    return jsonb_build_object(
+        'rewritten', v_rewritten,
+        'marked', v_marked,
+        'purged', v_purged,
+        'has_more', v_phase <> 'done',
+        'cursor', jsonb_build_object('phase', v_phase, 'at', v_at, 'id', v_id, 'seq', v_seq)
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.sweep_messages(batch_size integer DEFAULT 200, cursor jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.sweep_messages(batch_size, cursor) AS sweep_messages;
+END;
+
+COMMENT ON FUNCTION chat.sweep_messages(batch_size integer, cursor jsonb) IS 'One batch of the sweep: rewrites what policies changed, marks what expired, purges what was removed long enough ago. Call it again with the cursor it returned while has_more. For the service role.';
 
 CREATE FUNCTION chat_private.encode_sync_position("position" chat_private.sync_position) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3917,6 +4932,15 @@ END;
 
 COMMENT ON FUNCTION chat.vote(conversation_id uuid, seq bigint, option_ids text[]) IS 'Votes in a poll and returns its poll_results. Replaces how the caller voted before; no options take the vote back.';
 
+CREATE FUNCTION chat_private.add_counts(counts jsonb, more jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT (counts || COALESCE(( SELECT jsonb_object_agg(m.key, (COALESCE(((add_counts.counts ->> m.key))::bigint, (0)::bigint) + (m.value)::bigint)) AS jsonb_object_agg
+            FROM jsonb_each_text(add_counts.more) m(key, value)
+           WHERE (m.value <> '0'::text)), '{}'::jsonb));
+END;
+
 CREATE FUNCTION chat_private.announce_joined() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -4090,6 +5114,22 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.announce_rewritten(conversation_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_conversation chat.conversations;
+begin
+    update chat.conversations as c
+    set rev = c.rev + 1,
+        sync_from_rev = c.rev + 1
+    where c.id = announce_rewritten.conversation_id
+    returning c.* into v_conversation;
+    perform chat_private.broadcast_change(v_conversation, 'retention_changed', '{}');
+end;
+$$;
+
 CREATE FUNCTION chat_private.apply_block() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -4109,6 +5149,66 @@ begin
         'user_blocked',
         array['user:' || new.blocker_id],
         array[jsonb_build_object('user_id', new.blocked_id)]
+    );
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.apply_conversation_retention() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.queue_retention_job(new.tenant_id, conversation_id => new.id);
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.apply_joined() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.queue_retention_job(n.tenant_id, conversation_id => n.conversation_id)
+    from (
+        select distinct
+            p.tenant_id,
+            p.conversation_id
+        from new_participants as p
+    ) as n
+    inner join chat.settings as s on n.tenant_id = s.tenant_id
+    inner join chat.conversations as c on n.conversation_id = c.id
+    where s.retention_mode = 'longest_tier' and c.retention is null and c.last_seq > 0;
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.apply_settings() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.queue_retention_job(new.tenant_id);
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.apply_tier() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.queue_retention_job(t.id)
+    from chat.tenants as t
+    where exists (
+        select
+        from chat.tenant_members as m
+        where m.tenant_id = t.id and m.tier = new.name
+    )
+    or exists (
+        select
+        from chat.tier_changes as c
+        where c.tenant_id = t.id and c.ended_at is null and new.name in (c.from_tier, c.to_tier)
     );
     return null;
 end;
@@ -4203,6 +5303,10 @@ begin
                 and p.left_at is null
                 and p.visible_from_seq > v_seq
         ) then jsonb_build_object('seq', v_seq)
+        -- Realtime may replay what it is told for some days: not what nobody may read by then.
+        when (change #>> '{message,expires_at}')::timestamptz
+            <= chat_private.now() + interval '4 days'
+            then jsonb_build_object('seq', v_seq)
         else change
     end;
     if reach = 'inboxes'
@@ -5038,6 +6142,121 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.drop_tombstones(conversation_ids uuid[], seqs bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+    v_dropped integer := 0;
+    v_conversation_ids uuid [];
+    v_seqs bigint [];
+begin
+    -- Again while that sets free what the dropped ones referred to.
+    loop
+        select
+            array_agg(m.conversation_id),
+            array_agg(m.seq)
+        into v_conversation_ids, v_seqs
+        from unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
+            as p (conversation_id, seq)
+        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+        where
+            m.expires_at <= v_now
+            and not exists (
+                select
+                from chat.messages as r
+                where r.conversation_id = m.conversation_id and r.reply_to_seq = m.seq
+            )
+            and not exists (
+                select
+                from chat.messages as r
+                where r.conversation_id = m.conversation_id and r.thread_root_seq = m.seq
+            );
+        exit when v_seqs is null;
+        -- What somebody has of it alone goes too, of which their devices learn.
+        perform chat_private.touch_private(t.conversation_id, t.user_id)
+        from (
+            select
+                h.conversation_id,
+                h.user_id
+            from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+            inner join chat.hidden_messages as h
+                on p.conversation_id = h.conversation_id and p.seq = h.message_seq
+            union
+            select
+                d.conversation_id,
+                d.user_id
+            from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+            inner join chat.drafts as d
+                on
+                    p.conversation_id = d.conversation_id
+                    and p.seq in (d.reply_to_seq, d.thread_root_seq)
+        ) as t;
+        delete from chat.messages as m
+        using unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+        where m.conversation_id = p.conversation_id and m.seq = p.seq;
+        v_dropped := v_dropped + cardinality(v_seqs);
+    end loop;
+    -- Of what stays: when to look again. Those that refer to it are themselves dropped a window
+    -- after they expire, or later.
+    update chat_private.deleted_messages as d
+    set due_at = greatest(
+        v_now + interval '1 hour',
+        coalesce(m.expires_at, 'infinity'),
+        (
+            select max(coalesce(r.expires_at, 'infinity'))
+            from chat.messages as r
+            where
+                r.conversation_id = m.conversation_id
+                and m.seq in (r.reply_to_seq, r.thread_root_seq)
+        )
+    )
+    from chat.messages as m
+    inner join unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
+        as p (conversation_id, seq)
+        on m.conversation_id = p.conversation_id and m.seq = p.seq
+    where d.conversation_id = m.conversation_id and d.message_seq = m.seq;
+    return v_dropped;
+end;
+$$;
+
+CREATE FUNCTION chat_private.empty_messages(conversation_ids uuid[], seqs bigint[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+    v_counts jsonb := '{}'::jsonb;
+    v_number bigint;
+    v_table text;
+begin
+    foreach v_table in array array[
+        'message_revisions', 'reactions', 'poll_votes', 'mentions', 'pins', 'saved_messages',
+        'attachments', 'notifications'
+    ]
+    loop
+        execute format(
+            'delete from chat.%I as t using unnest($1, $2) as p (conversation_id, seq) '
+            'where t.conversation_id = p.conversation_id and t.message_seq = p.seq',
+            v_table
+        )
+        using empty_messages.conversation_ids, empty_messages.seqs;
+        get diagnostics v_number = row_count;
+        if v_number > 0 then
+            v_counts := v_counts || jsonb_build_object(v_table, v_number);
+        end if;
+    end loop;
+    update chat_private.deleted_messages as d
+    set body = null,
+        metadata = '{}',
+        deleted_by = null,
+        purged_at = chat_private.now()
+    from unnest(empty_messages.conversation_ids, empty_messages.seqs) as p (conversation_id, seq)
+    where d.conversation_id = p.conversation_id and d.message_seq = p.seq;
+    return v_counts;
+end;
+$_$;
+
 CREATE FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
@@ -5045,6 +6264,210 @@ CREATE FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) RETU
 begin
     return concat_ws(
         '~', (extract(epoch from hit.created_at) * 1000000)::bigint, hit.conversation_id, hit.seq
+    );
+end;
+$$;
+
+CREATE FUNCTION chat_private.erase_account(user_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+    v_counts jsonb := '{}'::jsonb;
+    v_column record;
+    v_number bigint;
+begin
+    for v_column in
+        select
+            d.table_name,
+            d.column_name,
+            split_part(d.table_name, '.', 2) as name
+        from chat_private.personal_data as d
+        where d.names_person and d.action = 'delete' and d.table_name <> 'chat_private.erasures'
+        order by 1, 2
+    loop
+        execute format(
+            'select count(*) from %s as t where t.%I = $1', v_column.table_name, v_column.column_name
+        )
+        into v_number
+        using erase_account.user_id;
+        v_counts := chat_private.add_counts(
+            v_counts, jsonb_build_object(v_column.name, v_number)
+        );
+    end loop;
+    update chat_private.deleted_messages as d
+    set deleted_by = null
+    where d.deleted_by = erase_account.user_id;
+    -- What they uploaded and never sent.
+    insert into chat_private.orphaned_objects (path, conversation_id, is_restorable)
+    select
+        o.name,
+        split_part(o.name, '/', 2)::uuid,
+        false
+    from storage.objects as o
+    where
+        o.bucket_id = 'chat-attachments'
+        and o.owner_id = erase_account.user_id::text
+        and not chat_private.is_attached(o.name)
+    on conflict do nothing;
+    delete from auth.users as u where u.id = erase_account.user_id;
+    return v_counts;
+end;
+$_$;
+
+CREATE FUNCTION chat_private.erase_messages(user_id uuid, max_count integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_conversation chat.conversations;
+    v_seqs bigint [];
+    v_counts jsonb;
+begin
+    select p.conversation_id into v_conversation.id
+    from chat.participants as p
+    where
+        p.user_id = erase_messages.user_id
+        and exists (
+            select
+            from chat.messages as m
+            where m.conversation_id = p.conversation_id and m.sender_id = p.user_id
+        )
+    order by p.conversation_id
+    limit 1;
+    if not found then
+        return '{}'::jsonb;
+    end if;
+    v_conversation := chat_private.lock_conversation(v_conversation.id);
+    v_seqs := array(
+        select m.seq
+        from chat.messages as m
+        where m.conversation_id = v_conversation.id and m.sender_id = erase_messages.user_id
+        limit erase_messages.max_count
+    );
+    perform chat_private.remove_messages(
+        v_conversation,
+        array(
+            select m.seq
+            from chat.messages as m
+            where
+                m.conversation_id = v_conversation.id
+                and m.seq = any (v_seqs)
+                and m.deleted_at is null
+        ),
+        is_expired => false
+    );
+    v_counts := chat_private.empty_messages(
+        array_fill(v_conversation.id, array[cardinality(v_seqs)]), v_seqs
+    );
+    update chat.messages as m
+    set sender_id = null
+    where m.conversation_id = v_conversation.id and m.seq = any (v_seqs);
+    perform chat_private.drop_tombstones(
+        array_fill(v_conversation.id, array[cardinality(v_seqs)]), v_seqs
+    );
+    if not exists (
+        select
+        from chat.messages as m
+        where m.conversation_id = v_conversation.id and m.sender_id = erase_messages.user_id
+    ) then
+        perform chat_private.announce_rewritten(v_conversation.id);
+    end if;
+    return v_counts || jsonb_build_object('messages', cardinality(v_seqs));
+end;
+$$;
+
+CREATE FUNCTION chat_private.erase_rows(user_id uuid, max_count integer) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $_$
+declare
+    v_table text;
+    v_number integer;
+begin
+    foreach v_table in array array[
+        'receipts', 'reactions', 'poll_votes', 'notifications', 'saved_messages', 'mentions'
+    ]
+    loop
+        execute format(
+            'delete from chat.%1$I where user_id = $1 and ctid = any (array('
+            'select t.ctid from chat.%1$I as t where t.user_id = $1 limit $2))',
+            v_table
+        )
+        using erase_rows.user_id, erase_rows.max_count;
+        get diagnostics v_number = row_count;
+        if v_number > 0 then
+            return jsonb_build_object(v_table, v_number);
+        end if;
+    end loop;
+    return '{}'::jsonb;
+end;
+$_$;
+
+CREATE FUNCTION chat_private.expiries(conversation_id uuid, seqs bigint[]) RETURNS TABLE(seq bigint, expires_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return query
+    with judged as (
+        select
+            m.seq,
+            m.sender_id,
+            m.created_at,
+            m.expires_at
+        from chat.messages as m
+        where m.conversation_id = expiries.conversation_id and m.seq = any (expiries.seqs)
+    ),
+
+    -- Once a sender, not once a message.
+    senders as materialized (
+        select
+            d.sender_id,
+            chat_private.lifetimes_for(expiries.conversation_id, d.sender_id) as lifetimes
+        from (select distinct j.sender_id from judged as j) as d
+    )
+
+    select
+        j.seq,
+        case
+            when s.lifetimes is null then j.expires_at
+            when r.kept_until is null then chat_private.expiry(j.created_at, s.lifetimes)
+            else nullif(
+                greatest(
+                    coalesce(chat_private.expiry(j.created_at, s.lifetimes), 'infinity'),
+                    r.kept_until
+                ),
+                'infinity'
+            )
+        end
+    from judged as j
+    inner join senders as s on j.sender_id is not distinct from s.sender_id
+    left join chat_private.restored_messages as r
+        on r.conversation_id = expiries.conversation_id and j.seq = r.message_seq;
+end;
+$$;
+
+CREATE FUNCTION chat_private.expiry(created_at timestamp with time zone, lifetimes chat_private.lifetime[]) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    if cardinality(expiry.lifetimes) = 1 then
+        return expiry.created_at + expiry.lifetimes[1].retention;
+    end if;
+    return (
+        select nullif(max(u.expires_at), 'infinity')
+        from (
+            select
+                min(
+                    greatest(
+                        coalesce(expiry.created_at + l.retention, 'infinity'), l.starts_at
+                    )
+                ) as expires_at
+            from unnest(expiry.lifetimes) as l
+            group by l.user_id
+        ) as u
     );
 end;
 $$;
@@ -5241,6 +6664,29 @@ begin
     );
 end;
 $$;
+
+CREATE FUNCTION chat_private.is_held(tenant_id uuid, conversation_id uuid, sender_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM chat.legal_holds h
+           WHERE ((h.tenant_id = is_held.tenant_id) AND ((h.conversation_id IS NULL) OR (h.conversation_id = is_held.conversation_id)) AND ((h.user_id IS NULL) OR (h.user_id = is_held.sender_id))))) AS "exists";
+END;
+
+COMMENT ON FUNCTION chat_private.is_held(tenant_id uuid, conversation_id uuid, sender_id uuid) IS 'Whether a message is under a hold; without sender_id, whether all of the conversation is.';
+
+CREATE FUNCTION chat_private.is_person_held(user_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM (chat.tenant_members m
+              JOIN chat.legal_holds h ON ((m.tenant_id = h.tenant_id)))
+           WHERE ((m.user_id = is_person_held.user_id) AND ((h.user_id IS NULL) OR (h.user_id = m.user_id)) AND ((h.conversation_id IS NULL) OR (EXISTS ( SELECT
+                    FROM chat.messages o
+                   WHERE ((o.conversation_id = h.conversation_id) AND (o.sender_id = m.user_id)))))))) AS "exists";
+END;
 
 CREATE FUNCTION chat_private.is_poll_closed(poll chat.messages) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -5458,6 +6904,60 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.keep_expires_from(conversation_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_day date;
+    v_expires_from timestamptz;
+begin
+    select (m.expires_at at time zone 'UTC')::date into v_day
+    from chat.messages as m
+    where
+        m.conversation_id = keep_expires_from.conversation_id
+        and m.deleted_at is null
+        and m.expires_at is not null
+    order by (m.expires_at at time zone 'UTC')::date
+    limit 1;
+    select min(m.expires_at) into v_expires_from
+    from chat.messages as m
+    where
+        m.conversation_id = keep_expires_from.conversation_id
+        and m.deleted_at is null
+        and m.expires_at is not null
+        and (m.expires_at at time zone 'UTC')::date = v_day;
+    update chat.conversations as c
+    set expires_from = v_expires_from
+    where
+        c.id = keep_expires_from.conversation_id
+        and c.expires_from is distinct from v_expires_from;
+end;
+$$;
+
+CREATE FUNCTION chat_private.keep_held_messages() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    if exists (
+        select
+        from chat.legal_holds as h
+        where
+            h.tenant_id = old.tenant_id
+            and (h.user_id is null or exists (
+                select
+                from chat.messages as m
+                where m.conversation_id = old.id and m.sender_id = h.user_id
+            ))
+            and (h.conversation_id is null or h.conversation_id = old.id)
+    ) then
+        perform chat_private.raise_error('under_legal_hold');
+    end if;
+    return old;
+end;
+$$;
+
 CREATE FUNCTION chat_private.keep_last_mention() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -5583,6 +7083,105 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.lifetimes_for(conversation_id uuid, sender_id uuid, policy jsonb DEFAULT NULL::jsonb) RETURNS chat_private.lifetime[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+    v_rule record;
+    v_user_ids uuid [];
+begin
+    select
+        c.tenant_id,
+        coalesce(lifetimes_for.policy ->> 'retention_mode', s.retention_mode) as mode,
+        c.retention as own_retention,
+        case
+            when lifetimes_for.policy ? 'retention'
+                then (lifetimes_for.policy ->> 'retention')::interval
+            else s.retention
+        end as retention,
+        m.tier,
+        t.retention as tier_retention
+    into v_rule
+    from chat.conversations as c
+    inner join chat.settings as s on c.tenant_id = s.tenant_id
+    left join chat.tenant_members as m
+        on c.tenant_id = m.tenant_id and m.user_id = lifetimes_for.sender_id
+    left join chat.tiers as t on m.tier = t.name
+    where c.id = lifetimes_for.conversation_id;
+    if v_rule.own_retention is not null then
+        return array[row(null, v_rule.own_retention, null)::chat_private.lifetime];
+    elsif v_rule.mode = 'fixed' then
+        return array[row(null, v_rule.retention, null)::chat_private.lifetime];
+    elsif v_rule.mode = 'longest_tier' then
+        v_user_ids := array(
+            select p.user_id
+            from chat.participants as p
+            where p.conversation_id = lifetimes_for.conversation_id
+        );
+    elsif v_rule.tier is null then
+        return null;
+    elsif lifetimes_for.policy is null and not exists (
+        select
+        from chat.tier_changes as c
+        where
+            c.tenant_id = v_rule.tenant_id
+            and c.user_id = lifetimes_for.sender_id
+            and c.ended_at is null
+    ) then
+        -- Nearly everybody.
+        return array[
+            row(lifetimes_for.sender_id, v_rule.tier_retention, null)::chat_private.lifetime
+        ];
+    else
+        v_user_ids := array[lifetimes_for.sender_id];
+    end if;
+    return array(
+        select
+            row(
+                l.user_id,
+                case
+                    when lifetimes_for.policy -> 'tiers' ? l.tier
+                        then (lifetimes_for.policy -> 'tiers' ->> l.tier)::interval
+                    else t.retention
+                end,
+                l.starts_at
+            )::chat_private.lifetime
+        from (
+            select
+                m.user_id,
+                coalesce(
+                    (
+                        select c.from_tier
+                        from chat.tier_changes as c
+                        where
+                            c.tenant_id = m.tenant_id
+                            and c.user_id = m.user_id
+                            and c.ended_at is null
+                        order by c.effective_at, c.id
+                        limit 1
+                    ),
+                    m.tier
+                ) as tier,
+                null::timestamptz as starts_at
+            from chat.tenant_members as m
+            where m.tenant_id = v_rule.tenant_id and m.user_id = any (v_user_ids)
+            union all
+            select
+                c.user_id,
+                c.to_tier,
+                c.effective_at
+            from chat.tier_changes as c
+            where
+                c.tenant_id = v_rule.tenant_id
+                and c.user_id = any (v_user_ids)
+                and c.ended_at is null
+        ) as l
+        inner join chat.tiers as t on l.tier = t.name
+    );
+end;
+$$;
+
 CREATE FUNCTION chat_private.lift_ban(ban chat.bans, lifted_by uuid) RETURNS chat.bans
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5657,6 +7256,27 @@ begin
     return v_count;
 end;
 $$;
+
+CREATE TABLE chat.tiers (
+    name text NOT NULL,
+    retention interval,
+    CONSTRAINT tiers_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,49}$'::text)),
+    CONSTRAINT tiers_retention_check CHECK ((retention > '00:00:00'::interval))
+);
+
+COMMENT ON TABLE chat.tiers IS 'What a tier of membership grants. Only the service role writes.';
+
+COMMENT ON COLUMN chat.tiers.retention IS 'How long a message of somebody of this tier can be read after it was sent. Null: for ever.';
+
+CREATE FUNCTION chat_private.lives_as_long(tier text, as_tier text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT COALESCE((t.retention >= o.retention), (t.retention IS NULL)) AS "coalesce"
+    FROM chat.tiers t,
+     chat.tiers o
+   WHERE ((t.name = lives_as_long.tier) AND (o.name = lives_as_long.as_tier));
+END;
 
 CREATE FUNCTION chat_private.lock_as_participant(conversation_id uuid) RETURNS chat.participants
     LANGUAGE plpgsql
@@ -5736,6 +7356,51 @@ begin
     perform pg_advisory_xact_lock(
         hashtextextended('parley:' || least(a, b)::text || greatest(a, b)::text, 0)
     );
+end;
+$$;
+
+CREATE FUNCTION chat_private.mark_expired(conversation chat.conversations, max_count integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+    v_held_ids constant uuid [] := array(
+        select h.user_id
+        from chat.legal_holds as h
+        where h.tenant_id = conversation.tenant_id and h.user_id is not null
+    );
+    v_seqs bigint [];
+begin
+    v_seqs := array(
+        select m.seq
+        from chat.messages as m
+        where
+            m.conversation_id = conversation.id
+            and m.deleted_at is null
+            and (m.expires_at at time zone 'UTC')::date <= (v_now at time zone 'UTC')::date
+            and m.expires_at <= v_now
+            and (m.sender_id is null or m.sender_id <> all (v_held_ids))
+        order by (m.expires_at at time zone 'UTC')::date
+        limit mark_expired.max_count
+    );
+    if cardinality(v_seqs) = 0 then
+        perform chat_private.keep_expires_from(conversation.id);
+        return 0;
+    end if;
+    -- Judged again by the policy of today: what is written may be of before it changed.
+    if chat_private.rewrite_expiries(conversation.id, v_seqs) > 0 then
+        v_seqs := array(
+            select m.seq
+            from chat.messages as m
+            where
+                m.conversation_id = conversation.id
+                and m.seq = any (v_seqs)
+                and m.expires_at <= v_now
+        );
+    end if;
+    perform chat_private.remove_messages(conversation, v_seqs, is_expired => true);
+    return cardinality(v_seqs);
 end;
 $$;
 
@@ -6033,11 +7698,9 @@ begin
     new.deleted_at := null;
     new.is_changed := false;
     new.thread_count := 0;
-    select new.created_at + t.retention into new.expires_at
-    from chat.participants as p
-    inner join chat.tenant_members as m on p.tenant_id = m.tenant_id and p.user_id = m.user_id
-    inner join chat.tiers as t on m.tier = t.name
-    where p.conversation_id = new.conversation_id and p.user_id = new.sender_id;
+    new.expires_at := chat_private.expiry(
+        new.created_at, chat_private.lifetimes_for(new.conversation_id, new.sender_id)
+    );
     update chat.conversations as c
     set last_seq = c.last_seq + 1,
         rev = c.rev + 1,
@@ -6206,6 +7869,174 @@ begin
         p.visible_from_seq
     from chat.participants as p
     where p.user_id = auth.uid() and p.left_at is null and p.visible_from_seq > 1;
+end;
+$$;
+
+CREATE FUNCTION chat_private.purge_records() RETURNS SETOF chat_private.audit_log
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    return query
+    select a.*
+    from chat_private.audit_log as a
+    where
+        a.action = 'messages_purged'
+        and (
+            auth.role() = 'service_role'
+            or a.tenant_id = any (array(select chat_private.tenant_ids_for_admin()))
+        );
+end;
+$$;
+
+CREATE FUNCTION chat_private.purge_removed(tenant_id uuid, conversation_ids uuid[], seqs bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+    v_window constant interval := (chat_private.settings_for(purge_removed.tenant_id)).restore_window;
+    v_conversation_ids uuid [];
+    v_seqs bigint [];
+    v_record jsonb;
+    v_dropped integer;
+begin
+    -- Judged again by the policy of today: what lives by it comes back.
+    perform chat_private.rewrite_expiries(g.conversation_id, g.seqs)
+    from (
+        select
+            p.conversation_id,
+            array_agg(p.seq) as seqs
+        from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
+        group by p.conversation_id
+    ) as g;
+    -- What is held is looked at again when a hold is lifted, and what has got a longer window, when
+    -- that ends.
+    update chat_private.deleted_messages as d
+    set due_at = j.due_at
+    from (
+        select
+            m.conversation_id,
+            m.seq,
+            case
+                when chat_private.is_held(purge_removed.tenant_id, m.conversation_id, m.sender_id)
+                    then 'infinity'
+                when r.purged_at is null then r.removed_at + v_window
+            end as due_at
+        from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
+        inner join chat.messages as m
+            on p.conversation_id = m.conversation_id and p.seq = m.seq
+        inner join chat_private.deleted_messages as r
+            on p.conversation_id = r.conversation_id and p.seq = r.message_seq
+    ) as j
+    where
+        d.conversation_id = j.conversation_id and d.message_seq = j.seq and j.due_at > v_now;
+
+    with sizes as (
+        select
+            d.conversation_id,
+            d.message_seq as seq,
+            m.id,
+            coalesce(t.tier, 'none') as tier,
+            coalesce(octet_length(d.body), 0) + octet_length(d.metadata::text) as bytes,
+            a.files,
+            a.file_bytes
+        from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
+        inner join chat_private.deleted_messages as d
+            on p.conversation_id = d.conversation_id and p.seq = d.message_seq
+        inner join chat.messages as m
+            on p.conversation_id = m.conversation_id and p.seq = m.seq
+        left join chat.tenant_members as t
+            on t.tenant_id = purge_removed.tenant_id and m.sender_id = t.user_id
+        cross join lateral (
+            select
+                count(*) as files,
+                coalesce(sum(f.size_bytes), 0) as file_bytes
+            from chat.attachments as f
+            where f.conversation_id = p.conversation_id and f.message_seq = p.seq
+        ) as a
+        where d.purged_at is null and d.due_at <= v_now
+    ),
+
+    tiers as (
+        select
+            z.tier,
+            jsonb_build_object(
+                'messages', count(*),
+                'bytes', sum(z.bytes),
+                'files', sum(z.files),
+                'file_bytes', sum(z.file_bytes)
+            ) as sums
+        from sizes as z
+        group by z.tier
+    )
+
+    select
+        array_agg(z.conversation_id),
+        array_agg(z.seq),
+        jsonb_build_object(
+            'messages', count(*),
+            'bytes', sum(z.bytes),
+            'files', sum(z.files),
+            'file_bytes', sum(z.file_bytes),
+            'digest',
+            encode(
+                sha256(convert_to(string_agg(z.id::text, ',' order by z.id), 'UTF8')), 'hex'
+            ),
+            'tiers',
+            (select jsonb_object_agg(t.tier, t.sums) from tiers as t)
+        )
+    into v_conversation_ids, v_seqs, v_record
+    from sizes as z;
+    if v_seqs is not null then
+        v_record := v_record || jsonb_build_object(
+            'rows', chat_private.empty_messages(v_conversation_ids, v_seqs)
+        );
+    end if;
+    select
+        array_agg(d.conversation_id),
+        array_agg(d.message_seq)
+    into v_conversation_ids, v_seqs
+    from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
+    inner join chat_private.deleted_messages as d
+        on p.conversation_id = d.conversation_id and p.seq = d.message_seq
+    where d.purged_at is not null and d.due_at <= v_now;
+    if v_seqs is null then
+        return 0;
+    end if;
+    v_dropped := chat_private.drop_tombstones(v_conversation_ids, v_seqs);
+    perform chat_private.record_audit(
+        purge_removed.tenant_id,
+        'messages_purged',
+        null,
+        null,
+        v_record || jsonb_build_object('tombstones', v_dropped)
+    );
+    return cardinality(v_seqs);
+end;
+$$;
+
+CREATE FUNCTION chat_private.queue_retention_job(tenant_id uuid, user_id uuid DEFAULT NULL::uuid, conversation_id uuid DEFAULT NULL::uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_job_id bigint;
+    v_left integer := coalesce(
+        nullif(current_setting('chat.retention_left', true), '')::integer, 1000
+    );
+begin
+    insert into chat_private.retention_jobs as j (tenant_id, user_id, conversation_id)
+    values (
+        queue_retention_job.tenant_id,
+        queue_retention_job.user_id,
+        queue_retention_job.conversation_id
+    )
+    returning j.id into v_job_id;
+    if v_left > 0 then
+        v_left := v_left - chat_private.run_retention_job(v_job_id, v_left, may_wait => false);
+        perform set_config('chat.retention_left', v_left::text, true);
+    end if;
 end;
 $$;
 
@@ -6632,6 +8463,101 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.record_tier_change() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+    -- By which tier their messages live at this moment.
+    v_tier constant text := coalesce(
+        (
+            select c.to_tier
+            from chat.tier_changes as c
+            where
+                c.tenant_id = new.tenant_id
+                and c.user_id = new.user_id
+                and c.ended_at is null
+                and c.effective_at <= v_now
+            order by c.effective_at desc, c.id desc
+            limit 1
+        ),
+        (
+            select c.from_tier
+            from chat.tier_changes as c
+            where
+                c.tenant_id = new.tenant_id
+                and c.user_id = new.user_id
+                and c.ended_at is null
+            order by c.effective_at, c.id
+            limit 1
+        ),
+        old.tier
+    );
+    v_is_upgrade constant boolean := chat_private.lives_as_long(new.tier, v_tier);
+    v_replaced_at timestamptz;
+begin
+    with replaced as (
+        update chat.tier_changes as c
+        set ended_at = v_now
+        where
+            c.tenant_id = new.tenant_id
+            and c.user_id = new.user_id
+            and c.ended_at is null
+            and (
+                v_is_upgrade
+                or (c.effective_at > v_now and chat_private.lives_as_long(new.tier, c.to_tier))
+            )
+        returning c.effective_at
+    )
+
+    select min(r.effective_at) into v_replaced_at
+    from replaced as r;
+    insert into chat.tier_changes (
+        tenant_id, user_id, from_tier, to_tier, changed_at, effective_at, ended_at
+    )
+    values (
+        new.tenant_id,
+        new.user_id,
+        coalesce(
+            (
+                select c.to_tier
+                from chat.tier_changes as c
+                where
+                    c.tenant_id = new.tenant_id
+                    and c.user_id = new.user_id
+                    and c.ended_at is null
+                order by c.effective_at desc, c.id desc
+                limit 1
+            ),
+            v_tier
+        ),
+        new.tier,
+        v_now,
+        case
+            when v_is_upgrade then v_now
+            else coalesce(
+                v_replaced_at,
+                v_now + (chat_private.settings_for(new.tenant_id)).downgrade_grace
+            )
+        end,
+        case when v_is_upgrade then v_now end
+    );
+    perform chat_private.queue_retention_job(new.tenant_id, user_id => new.user_id);
+    return null;
+end;
+$$;
+
+CREATE FUNCTION chat_private.release_held_messages() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+begin
+    perform chat_private.queue_retention_job(old.tenant_id, old.user_id, old.conversation_id);
+    return null;
+end;
+$$;
+
 CREATE FUNCTION chat_private.remember_search_language() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -6644,6 +8570,104 @@ begin
         order by l.name
     );
     return new;
+end;
+$$;
+
+CREATE FUNCTION chat_private.remove_messages(conversation chat.conversations, seqs bigint[], is_expired boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_now constant timestamptz := chat_private.now();
+    v_window constant interval := (chat_private.settings_for(conversation.tenant_id)).restore_window;
+    v_thread record;
+    v_root chat.messages;
+    v_conversation chat.conversations;
+begin
+    insert into chat_private.deleted_messages (
+        conversation_id, message_seq, body, metadata, is_expired, removed_at, due_at
+    )
+    select
+        m.conversation_id,
+        m.seq,
+        m.body,
+        m.metadata,
+        remove_messages.is_expired,
+        v_now,
+        v_now + v_window
+    from chat.messages as m
+    where m.conversation_id = conversation.id and m.seq = any (remove_messages.seqs);
+    update chat.messages as m
+    set body = null,
+        metadata = '{}',
+        deleted_at = v_now
+    where m.conversation_id = conversation.id and m.seq = any (remove_messages.seqs);
+
+    -- As count_gone does, for all at once.
+    update chat.participants as p
+    set read_count = p.read_count + g.number
+    from (
+        select
+            u.user_id,
+            count(*) as number
+        from chat.participants as u
+        inner join chat.messages as m
+            on
+                u.conversation_id = m.conversation_id
+                and u.last_read_seq < m.seq
+                and m.sender_id is distinct from u.user_id
+        where
+            u.conversation_id = conversation.id
+            and m.seq = any (remove_messages.seqs)
+            and m.kind <> 'system'
+        group by u.user_id
+    ) as g
+    where p.conversation_id = conversation.id and p.user_id = g.user_id;
+    update chat.participant_settings as s
+    set unread_from_seq = s.unread_from_seq
+    where
+        s.conversation_id = conversation.id
+        and (
+            s.unread_from_seq is not null
+            or exists (
+                select
+                from chat.hidden_messages as h
+                where
+                    h.conversation_id = s.conversation_id
+                    and h.user_id = s.user_id
+                    and h.message_seq = any (remove_messages.seqs)
+            )
+        )
+        and s.unread_adjustment <> chat_private.unread_adjustment(s);
+
+    for v_thread in
+        select
+            m.thread_root_seq as seq,
+            count(*) as number
+        from chat.messages as m
+        where
+            m.conversation_id = conversation.id
+            and m.seq = any (remove_messages.seqs)
+            and m.thread_root_seq is not null
+        group by m.thread_root_seq
+        order by m.thread_root_seq
+    loop
+        update chat.messages as m
+        set thread_count = m.thread_count - v_thread.number
+        where m.conversation_id = conversation.id and m.seq = v_thread.seq
+        returning m.* into v_root;
+        if v_root.expires_at is null or v_root.expires_at > v_now then
+            v_conversation := chat_private.touch_message(conversation.id, v_root.seq);
+            v_root.rev := v_conversation.rev;
+            v_root.is_changed := true;
+            perform chat_private.broadcast_change(
+                v_conversation,
+                'message_updated',
+                jsonb_build_object('seq', v_root.seq, 'message', to_jsonb(v_root))
+            );
+        end if;
+    end loop;
+    perform chat_private.keep_expires_from(conversation.id);
 end;
 $$;
 
@@ -6704,6 +8728,21 @@ begin
         perform chat_private.raise_error('not_an_admin');
     end if;
     return v_conversation;
+end;
+$$;
+
+CREATE FUNCTION chat_private.require_hold_admin(tenant_id uuid) RETURNS uuid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    if coalesce(auth.role() = 'service_role', false) then
+        if require_hold_admin.tenant_id is null then
+            perform chat_private.raise_error('tenant_required');
+        end if;
+        return require_hold_admin.tenant_id;
+    end if;
+    return chat_private.require_tenant_admin(require_hold_admin.tenant_id);
 end;
 $$;
 
@@ -6865,6 +8904,157 @@ begin
         perform chat_private.raise_error('not_a_tenant_member');
     end if;
     return resolve_tenant.tenant_id;
+end;
+$$;
+
+CREATE FUNCTION chat_private.rewrite_expiries(conversation_id uuid, seqs bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_changed bigint [];
+begin
+    with rewritten as (
+        update chat.messages as m
+        set expires_at = e.expires_at
+        from chat_private.expiries(rewrite_expiries.conversation_id, rewrite_expiries.seqs) as e
+        where
+            m.conversation_id = rewrite_expiries.conversation_id
+            and m.seq = e.seq
+            and m.expires_at is distinct from e.expires_at
+        returning m.seq
+    )
+
+    select array_agg(r.seq) into v_changed
+    from rewritten as r;
+    perform chat_private.unbury_message(m.conversation_id, m.seq)
+    from chat_private.deleted_messages as d
+    inner join chat.messages as m on d.conversation_id = m.conversation_id and d.message_seq = m.seq
+    where
+        d.conversation_id = rewrite_expiries.conversation_id
+        and d.message_seq = any (v_changed)
+        and d.is_expired
+        and d.purged_at is null
+        and (m.expires_at is null or m.expires_at > chat_private.now());
+    return coalesce(cardinality(v_changed), 0);
+end;
+$$;
+
+CREATE FUNCTION chat_private.run_retention_job(job_id bigint, max_count integer, may_wait boolean DEFAULT true) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_job chat_private.retention_jobs;
+    v_conversation chat.conversations;
+    v_id uuid;
+    v_seqs bigint [];
+    v_to_seq bigint;
+    v_done integer := 0;
+    v_is_all boolean;
+begin
+    select j.* into strict v_job
+    from chat_private.retention_jobs as j
+    where j.id = run_retention_job.job_id
+    for no key update;
+    while v_done < run_retention_job.max_count loop
+        -- The one begun, or the next.
+        v_id := case when v_job.cursor_seq is not null then v_job.cursor_conversation_id end;
+        if v_id is null and v_job.conversation_id is not null then
+            v_id := case
+                when v_job.cursor_conversation_id <> v_job.conversation_id
+                    then v_job.conversation_id
+            end;
+        elsif v_id is null and v_job.user_id is not null then
+            select p.conversation_id into v_id
+            from chat.participants as p
+            where
+                p.user_id = v_job.user_id
+                and p.tenant_id = v_job.tenant_id
+                and p.conversation_id > v_job.cursor_conversation_id
+            order by p.conversation_id
+            limit 1;
+        elsif v_id is null then
+            select c.id into v_id
+            from chat.conversations as c
+            where c.tenant_id = v_job.tenant_id and c.id > v_job.cursor_conversation_id
+            order by c.id
+            limit 1;
+        end if;
+        if v_id is null then
+            delete from chat_private.retention_jobs as j where j.id = v_job.id;
+            update chat.tier_changes as c
+            set applied_at = chat_private.now()
+            where
+                c.tenant_id = v_job.tenant_id
+                and c.user_id = v_job.user_id
+                and c.applied_at is null
+                and c.changed_at <= v_job.queued_at;
+            return v_done;
+        end if;
+
+        if run_retention_job.may_wait then
+            v_conversation := chat_private.lock_conversation(v_id);
+        else
+            select c.* into v_conversation
+            from chat.conversations as c
+            where c.id = v_id
+            for no key update skip locked;
+            exit when not found;
+        end if;
+        v_is_all := v_job.user_id is null
+            or (chat_private.settings_for(v_job.tenant_id)).retention_mode = 'longest_tier';
+        v_to_seq := coalesce(v_job.cursor_seq, 0) + 5000;
+        if v_is_all or exists (
+            select
+            from chat.messages as m
+            where m.conversation_id = v_id and m.sender_id = v_job.user_id
+        ) then
+            v_seqs := array(
+                select m.seq
+                from chat.messages as m
+                where
+                    m.conversation_id = v_id
+                    and m.seq > coalesce(v_job.cursor_seq, 0)
+                    and m.seq <= v_to_seq
+                    and (v_is_all or m.sender_id = v_job.user_id)
+                order by m.seq
+                limit run_retention_job.max_count
+            );
+            if cardinality(v_seqs) = run_retention_job.max_count then
+                v_to_seq := v_seqs[cardinality(v_seqs)];
+            end if;
+            v_job.has_changed := chat_private.rewrite_expiries(v_id, v_seqs) > 0
+                or v_job.has_changed;
+            perform chat_private.keep_expires_from(v_id);
+            -- What the sweep has put off, it looks at again.
+            update chat_private.deleted_messages as d
+            set due_at = chat_private.now()
+            where
+                d.conversation_id = v_id
+                and d.message_seq = any (v_seqs)
+                and d.due_at > chat_private.now();
+        else
+            v_seqs := '{}';
+            v_to_seq := v_conversation.last_seq;
+        end if;
+        v_done := v_done + 1 + cardinality(v_seqs);
+        v_job.cursor_conversation_id := v_id;
+        v_job.cursor_seq := v_to_seq;
+        if v_to_seq >= v_conversation.last_seq then
+            if v_job.has_changed then
+                perform chat_private.announce_rewritten(v_id);
+            end if;
+            v_job.cursor_seq := null;
+            v_job.has_changed := false;
+        end if;
+    end loop;
+    update chat_private.retention_jobs as j
+    set cursor_conversation_id = v_job.cursor_conversation_id,
+        cursor_seq = v_job.cursor_seq,
+        has_changed = v_job.has_changed
+    where j.id = v_job.id;
+    return v_done;
 end;
 $$;
 
@@ -7104,15 +9294,24 @@ CREATE TABLE chat.settings (
     attachment_max_bytes bigint DEFAULT 10485760 NOT NULL,
     attachment_mime_types text[] DEFAULT '{image/jpeg,image/png,image/gif,image/webp}'::text[] NOT NULL,
     search_language text DEFAULT 'simple'::text NOT NULL,
+    retention_mode text DEFAULT 'sender_tier'::text NOT NULL,
+    retention interval,
+    downgrade_grace interval DEFAULT '30 days'::interval NOT NULL,
+    restore_window interval DEFAULT '30 days'::interval NOT NULL,
+    may_set_retention boolean DEFAULT false NOT NULL,
     past_search_languages text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT settings_attachment_max_bytes_check CHECK ((attachment_max_bytes > 0)),
     CONSTRAINT settings_attachment_mime_types_check CHECK ((cardinality(attachment_mime_types) <= 100)),
     CONSTRAINT settings_attachments_per_message_check CHECK (((attachments_per_message >= 0) AND (attachments_per_message <= 10))),
+    CONSTRAINT settings_downgrade_grace_check CHECK ((downgrade_grace >= '00:00:00'::interval)),
     CONSTRAINT settings_edit_window_check CHECK ((edit_window >= '00:00:00'::interval)),
     CONSTRAINT settings_fan_out_limit_check CHECK (((fan_out_limit >= 0) AND (fan_out_limit <= 1000))),
     CONSTRAINT settings_max_participants_check CHECK (((max_participants >= 2) AND (max_participants <= 10000))),
     CONSTRAINT settings_message_max_length_check CHECK (((message_max_length >= 1) AND (message_max_length <= 10000))),
     CONSTRAINT settings_pins_per_conversation_check CHECK (((pins_per_conversation >= 0) AND (pins_per_conversation <= 1000))),
+    CONSTRAINT settings_restore_window_check CHECK ((restore_window >= '00:00:00'::interval)),
+    CONSTRAINT settings_retention_check CHECK ((retention > '00:00:00'::interval)),
+    CONSTRAINT settings_retention_mode_check CHECK ((retention_mode = ANY (ARRAY['sender_tier'::text, 'longest_tier'::text, 'fixed'::text]))),
     CONSTRAINT settings_revisions_visible_to_check CHECK ((revisions_visible_to = ANY (ARRAY['nobody'::text, 'admins'::text, 'participants'::text]))),
     CONSTRAINT settings_search_language_check CHECK ((search_language = ANY (ARRAY['simple'::text, 'arabic'::text, 'armenian'::text, 'basque'::text, 'catalan'::text, 'danish'::text, 'dutch'::text, 'english'::text, 'finnish'::text, 'french'::text, 'german'::text, 'greek'::text, 'hindi'::text, 'hungarian'::text, 'indonesian'::text, 'irish'::text, 'italian'::text, 'lithuanian'::text, 'nepali'::text, 'norwegian'::text, 'portuguese'::text, 'romanian'::text, 'russian'::text, 'serbian'::text, 'spanish'::text, 'swedish'::text, 'tamil'::text, 'turkish'::text, 'yiddish'::text]))),
     CONSTRAINT settings_sends_per_minute_check CHECK ((sends_per_minute > 0)),
@@ -7131,6 +9330,16 @@ COMMENT ON COLUMN chat.settings.edit_window IS 'How long a message can be edited
 COMMENT ON COLUMN chat.settings.sends_per_minute IS 'By one user, in the tenant. Null: no limit.';
 
 COMMENT ON COLUMN chat.settings.search_language IS 'How the words of new messages are indexed: a text search configuration. Text and not regconfig, which pg_upgrade cannot carry.';
+
+COMMENT ON COLUMN chat.settings.retention_mode IS 'What decides how long messages live: the tier of who sent each, the longest tier among those who take part or did, or retention for all. A change applies to messages already sent.';
+
+COMMENT ON COLUMN chat.settings.retention IS 'How long messages live where retention_mode is fixed. Null: for ever.';
+
+COMMENT ON COLUMN chat.settings.downgrade_grace IS 'How long after a change to a lower tier messages live by the higher one.';
+
+COMMENT ON COLUMN chat.settings.restore_window IS 'How long what expired, or was deleted, can be restored before it is purged.';
+
+COMMENT ON COLUMN chat.settings.may_set_retention IS 'Whether owners and admins of a conversation may decide how long its messages live.';
 
 COMMENT ON COLUMN chat.settings.past_search_languages IS 'What search_language was before: messages sent then are found by the rules of that language.';
 
@@ -7296,6 +9505,39 @@ begin
     values (touch_private.conversation_id, touch_private.user_id)
     on conflict on constraint participant_settings_pkey do update
     set rev = s.rev + 1;
+end;
+$$;
+
+CREATE FUNCTION chat_private.unbury_message(conversation_id uuid, seq bigint) RETURNS chat.messages
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_removed chat_private.deleted_messages;
+    v_message chat.messages;
+begin
+    delete from chat_private.deleted_messages as d
+    where
+        d.conversation_id = unbury_message.conversation_id
+        and d.message_seq = unbury_message.seq
+        and d.purged_at is null
+    returning d.* into v_removed;
+    if not found then
+        return null;
+    end if;
+    update chat.messages as m
+    set body = v_removed.body,
+        metadata = v_removed.metadata,
+        deleted_at = null
+    where m.conversation_id = unbury_message.conversation_id and m.seq = unbury_message.seq
+    returning m.* into v_message;
+    perform chat_private.count_gone(v_message, -1);
+    if v_message.thread_root_seq is not null then
+        update chat.messages as m
+        set thread_count = m.thread_count + 1
+        where m.conversation_id = v_message.conversation_id and m.seq = v_message.thread_root_seq;
+    end if;
+    return v_message;
 end;
 $$;
 
@@ -7503,6 +9745,23 @@ CREATE TABLE chat.poll_votes (
 
 COMMENT ON TABLE chat.poll_votes IS 'Who voted for what. Written with chat.vote; the counts are the column poll_results of the message.';
 
+CREATE VIEW chat.purge_runs WITH (security_invoker='true') AS
+ SELECT tenant_id,
+    seq,
+    happened_at,
+    COALESCE(((details ->> 'messages'::text))::bigint, (0)::bigint) AS messages,
+    COALESCE(((details ->> 'bytes'::text))::bigint, (0)::bigint) AS bytes,
+    COALESCE(((details ->> 'files'::text))::bigint, (0)::bigint) AS files,
+    COALESCE(((details ->> 'file_bytes'::text))::bigint, (0)::bigint) AS file_bytes,
+    ((details ->> 'tombstones'::text))::bigint AS tombstones,
+    (details -> 'tiers'::text) AS tiers,
+    (details -> 'rows'::text) AS rows_of_tables,
+    (details ->> 'digest'::text) AS digest,
+    encode(hash, 'hex'::text) AS hash
+   FROM chat_private.purge_records() r(tenant_id, seq, happened_at, actor_id, actor_role, action, target_id, conversation_id, details, previous_hash, hash);
+
+COMMENT ON VIEW chat.purge_runs IS 'What each batch of the sweep purged in a tenant, for its owners and admins: entries of the audit log, whose chain verify_audit_log checks. digest is the SHA-256 of the sorted ids of the messages, with commas: whoever has a list of ids can prove that these went.';
+
 CREATE TABLE chat.reactions (
     conversation_id uuid NOT NULL,
     message_seq bigint NOT NULL,
@@ -7547,8 +9806,8 @@ CREATE VIEW chat.threads WITH (security_invoker='true') AS
     t.thread_root_seq,
     m.thread_count,
     t.last_read_seq,
-    r.seq AS last_seq,
-    r.created_at AS last_activity_at,
+    COALESCE(r.seq, m.seq) AS last_seq,
+    COALESCE(r.created_at, m.created_at) AS last_activity_at,
     ( SELECT count(*) AS count
            FROM chat.messages u
           WHERE ((u.conversation_id = t.conversation_id) AND (u.thread_root_seq = t.thread_root_seq) AND (u.seq > t.last_read_seq) AND (u.sender_id IS DISTINCT FROM t.user_id) AND (u.deleted_at IS NULL))) AS unread_count
@@ -7564,16 +9823,33 @@ CREATE VIEW chat.threads WITH (security_invoker='true') AS
 
 COMMENT ON VIEW chat.threads IS 'The threads the caller wrote in, was answered in or follows, with exact unread counts: messages of others after the caller''s watermark. Newest activity first by last_activity_at.';
 
-CREATE TABLE chat.tiers (
-    name text NOT NULL,
-    retention interval,
-    CONSTRAINT tiers_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,49}$'::text)),
-    CONSTRAINT tiers_retention_check CHECK ((retention > '00:00:00'::interval))
+CREATE TABLE chat.tier_changes (
+    id bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    from_tier text NOT NULL,
+    to_tier text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    effective_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    applied_at timestamp with time zone,
+    CONSTRAINT tier_changes_effective_at_check CHECK ((effective_at >= changed_at))
 );
 
-COMMENT ON TABLE chat.tiers IS 'What a tier of membership grants. Only the service role writes.';
+COMMENT ON TABLE chat.tier_changes IS 'Each change of a member''s tier: until effective_at their messages live as from_tier says, then as to_tier does. Written by the database.';
 
-COMMENT ON COLUMN chat.tiers.retention IS 'How long a message of somebody of this tier can be read after it was sent. Null: for ever.';
+COMMENT ON COLUMN chat.tier_changes.ended_at IS 'When a later change took its place. An upgrade leaves nothing to wait for: ended at once.';
+
+COMMENT ON COLUMN chat.tier_changes.applied_at IS 'When the last message of theirs had its expires_at computed anew.';
+
+ALTER TABLE chat.tier_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME chat.tier_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE VIEW chat.unread_by_party WITH (security_invoker='true') AS
  SELECT p.conversation_id,
@@ -7615,10 +9891,29 @@ CREATE TABLE chat_private.deleted_messages (
     message_seq bigint NOT NULL,
     body text,
     metadata jsonb NOT NULL,
-    deleted_by uuid
+    deleted_by uuid,
+    is_expired boolean DEFAULT false NOT NULL,
+    removed_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    due_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    purged_at timestamp with time zone,
+    CONSTRAINT deleted_messages_purged_check CHECK (((purged_at IS NULL) OR (body IS NULL)))
 );
 
-COMMENT ON TABLE chat_private.deleted_messages IS 'Texts of messages deleted for everyone.';
+COMMENT ON TABLE chat_private.deleted_messages IS 'What messages said that were deleted for everyone, or have expired, until they are purged.';
+
+COMMENT ON COLUMN chat_private.deleted_messages.is_expired IS 'Removed by the sweep because its time was over, and not by anybody.';
+
+COMMENT ON COLUMN chat_private.deleted_messages.due_at IS 'The sweep has nothing to do with it before.';
+
+COMMENT ON COLUMN chat_private.deleted_messages.purged_at IS 'Nothing is left to restore; the tombstone stays while it can be read or is referred to.';
+
+CREATE TABLE chat_private.erasures (
+    user_id uuid NOT NULL,
+    begun_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    counts jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+COMMENT ON TABLE chat_private.erasures IS 'Who is being erased, and what has gone so far.';
 
 CREATE TABLE chat_private.errors (
     code text NOT NULL,
@@ -7630,6 +9925,85 @@ CREATE TABLE chat_private.errors (
 );
 
 COMMENT ON TABLE chat_private.errors IS 'What chat_private.raise_error raises.';
+
+CREATE TABLE chat_private.personal_data (
+    table_name text NOT NULL,
+    column_name text NOT NULL,
+    action text NOT NULL,
+    names_person boolean DEFAULT false NOT NULL,
+    reason text,
+    withheld text,
+    CONSTRAINT personal_data_action_check CHECK ((action = ANY (ARRAY['delete'::text, 'anonymise'::text, 'retain'::text, 'none'::text]))),
+    CONSTRAINT personal_data_reason_check CHECK (((action = ANY (ARRAY['retain'::text, 'none'::text])) = (reason IS NOT NULL)))
+);
+
+COMMENT ON TABLE chat_private.personal_data IS 'The manifest: of each column, whether it can identify a person and what erase_user does with it. delete: it goes, with its row or its text; anonymise: it becomes null; retain: it stays, for the reason given; none: it identifies nobody.';
+
+COMMENT ON COLUMN chat_private.personal_data.names_person IS 'The id of a person: the row is theirs, and part of their export unless withheld.';
+
+COMMENT ON COLUMN chat_private.personal_data.withheld IS 'Why an export leaves it out: of a column that names a person, rows that are theirs by nothing else; of another, its values.';
+
+CREATE VIEW chat_private.export_sources WITH (security_invoker='true') AS
+ WITH declared AS (
+         SELECT d.table_name AS name,
+            (d.table_name)::regclass AS oid,
+            bool_or(d.names_person) AS names_person,
+            string_agg(format('t.%I = $1'::text, d.column_name), ' or '::text) FILTER (WHERE (d.names_person AND (d.withheld IS NULL))) AS is_theirs,
+            COALESCE(array_agg(d.column_name) FILTER (WHERE ((d.withheld IS NOT NULL) AND (NOT d.names_person))), '{}'::text[]) AS withheld
+           FROM chat_private.personal_data d
+          GROUP BY d.table_name
+        ), columns AS (
+         SELECT d.oid,
+            bool_or(((a.attname = 'conversation_id'::name) AND a.attnotnull)) AS has_conversation,
+            bool_or((a.attname = 'message_seq'::name)) AS has_message
+           FROM (declared d
+             JOIN pg_attribute a ON (((d.oid)::oid = a.attrelid)))
+          WHERE ((a.attnum > 0) AND (NOT a.attisdropped))
+          GROUP BY d.oid
+        ), keys AS (
+         SELECT i.indrelid AS oid,
+            string_agg(format('t.%I'::text, a.attname), ', '::text ORDER BY k."position") AS columns,
+            string_agg(format('t.%I::text'::text, a.attname), ', '::text ORDER BY k."position") AS texts,
+            string_agg(format('($3)[%s]::%s'::text, k."position", format_type(a.atttypid, a.atttypmod)), ', '::text ORDER BY k."position") AS places
+           FROM (((pg_index i
+             JOIN columns c ON ((i.indrelid = (c.oid)::oid)))
+             CROSS JOIN LATERAL ( SELECT u.attnum,
+                    row_number() OVER (ORDER BY u.ordinality) AS "position"
+                   FROM (unnest(i.indkey) WITH ORDINALITY u(attnum, ordinality)
+                     JOIN pg_attribute n ON (((i.indrelid = n.attrelid) AND (u.attnum = n.attnum))))
+                  WHERE (NOT (c.has_conversation AND (n.attname = 'conversation_id'::name)))) k)
+             JOIN pg_attribute a ON (((i.indrelid = a.attrelid) AND (k.attnum = a.attnum))))
+          WHERE i.indisprimary
+          GROUP BY i.indrelid
+        )
+ SELECT d.name,
+    c.has_conversation,
+    concat(format('select to_jsonb(t) - %L::text [], '::text, d.withheld), COALESCE((('array['::text || k.texts) || ']'::text), 'null::text []'::text), format(' from %s as t where true'::text, d.name),
+        CASE
+            WHEN c.has_conversation THEN ' and t.conversation_id = $2'::text
+            ELSE NULL::text
+        END, ((' and ('::text || d.is_theirs) || ')'::text),
+        CASE
+            WHEN ((d.oid)::oid = ('chat.messages'::regclass)::oid) THEN ' and t.deleted_at is null and (t.expires_at is null or t.expires_at > chat_private.now())'::text
+            WHEN (c.has_conversation AND c.has_message) THEN ((' and exists (select from chat.messages as m where m.conversation_id = t.conversation_id and m.seq = t.message_seq and m.deleted_at is null and (m.expires_at is null or m.expires_at > chat_private.now())'::text ||
+            CASE
+                WHEN (d.is_theirs IS NULL) THEN ' and m.sender_id = $1'::text
+                ELSE ''::text
+            END) || ')'::text)
+            ELSE NULL::text
+        END, (((((((' and ($3 is null or ('::text || k.columns) || ') > ('::text) || k.places) || '))'::text) || ' order by '::text) || k.columns) || ' limit $4'::text)) AS query
+   FROM ((declared d
+     JOIN columns c ON (((d.oid)::oid = (c.oid)::oid)))
+     LEFT JOIN keys k ON (((d.oid)::oid = k.oid)))
+  WHERE ((d.is_theirs IS NOT NULL) OR ((NOT d.names_person) AND (EXISTS ( SELECT
+           FROM pg_constraint f
+          WHERE ((f.conrelid = (d.oid)::oid) AND (f.confrelid = ('chat.messages'::regclass)::oid))))))
+UNION ALL
+ SELECT 'storage.objects'::text AS name,
+    true AS has_conversation,
+    'select jsonb_build_object(''name'', o.name, ''created_at'', o.created_at, ''size'', o.metadata -> ''size'', ''mimetype'', o.metadata -> ''mimetype''), array[o.name] from chat.conversations as c inner join storage.objects as o on o.name collate "C" > c.tenant_id || ''/'' || c.id || ''/'' and o.name collate "C" < c.tenant_id || ''/'' || c.id || ''0'' where c.id = $2 and o.bucket_id = ''chat-attachments'' and o.owner_id = $1::text and not exists (select from chat.attachments as a inner join chat.messages as m on a.conversation_id = m.conversation_id and a.message_seq = m.seq where a.path = o.name and (m.deleted_at is not null or m.expires_at <= chat_private.now())) and not exists (select from chat_private.orphaned_objects as g where g.path = o.name) and ($3 is null or o.name collate "C" > ($3)[1]) order by o.name collate "C" limit $4'::text AS query;
+
+COMMENT ON VIEW chat_private.export_sources IS 'Where an export finds what is somebody''s, from the manifest.';
 
 CREATE TABLE chat_private.orphaned_objects (
     path text NOT NULL,
@@ -7656,6 +10030,40 @@ END))
 );
 
 COMMENT ON TABLE chat_private.push_tokens IS 'What a push service calls an installation; that of one user at a time.';
+
+CREATE TABLE chat_private.restored_messages (
+    conversation_id uuid NOT NULL,
+    message_seq bigint NOT NULL,
+    kept_until timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE chat_private.restored_messages IS 'Messages brought back after they had expired: until when they live whatever the policy says.';
+
+CREATE TABLE chat_private.retention_jobs (
+    id bigint NOT NULL,
+    tenant_id uuid NOT NULL,
+    user_id uuid,
+    conversation_id uuid,
+    queued_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    cursor_conversation_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    cursor_seq bigint,
+    has_changed boolean DEFAULT false NOT NULL
+);
+
+COMMENT ON TABLE chat_private.retention_jobs IS 'Messages whose expires_at is to be computed anew, with how far that has come.';
+
+COMMENT ON COLUMN chat_private.retention_jobs.cursor_seq IS 'Of cursor_conversation_id, the last message done. Null: all of that conversation are.';
+
+COMMENT ON COLUMN chat_private.retention_jobs.has_changed IS 'Whether anything in cursor_conversation_id has changed so far.';
+
+ALTER TABLE chat_private.retention_jobs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME chat_private.retention_jobs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE chat_private.send_windows (
     tenant_id uuid NOT NULL,
@@ -7709,8 +10117,14 @@ ALTER TABLE ONLY chat.devices
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_conversation_id_user_id_thread_root_seq_key UNIQUE NULLS NOT DISTINCT (conversation_id, user_id, thread_root_seq);
 
+ALTER TABLE ONLY chat.exports
+    ADD CONSTRAINT exports_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY chat.hidden_messages
     ADD CONSTRAINT hidden_messages_pkey PRIMARY KEY (conversation_id, message_seq, user_id);
+
+ALTER TABLE ONLY chat.legal_holds
+    ADD CONSTRAINT legal_holds_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY chat.mentions
     ADD CONSTRAINT mentions_message_seq_user_id_key UNIQUE NULLS NOT DISTINCT (conversation_id, message_seq, user_id);
@@ -7787,6 +10201,9 @@ ALTER TABLE ONLY chat.tenants
 ALTER TABLE ONLY chat.thread_reads
     ADD CONSTRAINT thread_reads_pkey PRIMARY KEY (conversation_id, thread_root_seq, user_id);
 
+ALTER TABLE ONLY chat.tier_changes
+    ADD CONSTRAINT tier_changes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY chat.tiers
     ADD CONSTRAINT tiers_pkey PRIMARY KEY (name);
 
@@ -7799,17 +10216,32 @@ ALTER TABLE ONLY chat_private.audit_log
 ALTER TABLE ONLY chat_private.deleted_messages
     ADD CONSTRAINT deleted_messages_pkey PRIMARY KEY (conversation_id, message_seq);
 
+ALTER TABLE ONLY chat_private.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (user_id);
+
 ALTER TABLE ONLY chat_private.errors
     ADD CONSTRAINT errors_pkey PRIMARY KEY (code);
 
+ALTER TABLE ONLY chat_private.export_parts
+    ADD CONSTRAINT export_parts_pkey PRIMARY KEY (export_id, part);
+
 ALTER TABLE ONLY chat_private.orphaned_objects
     ADD CONSTRAINT orphaned_objects_pkey PRIMARY KEY (path);
+
+ALTER TABLE ONLY chat_private.personal_data
+    ADD CONSTRAINT personal_data_pkey PRIMARY KEY (table_name, column_name);
 
 ALTER TABLE ONLY chat_private.push_tokens
     ADD CONSTRAINT push_tokens_pkey PRIMARY KEY (user_id, device_id);
 
 ALTER TABLE ONLY chat_private.push_tokens
     ADD CONSTRAINT push_tokens_token_key UNIQUE (token);
+
+ALTER TABLE ONLY chat_private.restored_messages
+    ADD CONSTRAINT restored_messages_pkey PRIMARY KEY (conversation_id, message_seq);
+
+ALTER TABLE ONLY chat_private.retention_jobs
+    ADD CONSTRAINT retention_jobs_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY chat_private.send_windows
     ADD CONSTRAINT send_windows_pkey PRIMARY KEY (tenant_id, user_id);
@@ -7835,6 +10267,8 @@ CREATE INDEX contacts_user_high_id_idx ON chat.contacts USING btree (user_high_i
 
 CREATE INDEX conversations_created_by_idx ON chat.conversations USING btree (created_by);
 
+CREATE INDEX conversations_expires_from_idx ON chat.conversations USING btree (expires_from, id) WHERE (expires_from IS NOT NULL);
+
 CREATE INDEX conversations_user_high_id_idx ON chat.conversations USING btree (tenant_id, user_high_id) WHERE (user_high_id IS NOT NULL);
 
 CREATE INDEX conversations_user_low_id_idx ON chat.conversations USING btree (tenant_id, user_low_id) WHERE (user_low_id IS NOT NULL);
@@ -7847,13 +10281,27 @@ CREATE INDEX drafts_conversation_id_thread_root_seq_idx ON chat.drafts USING btr
 
 CREATE INDEX drafts_user_id_conversation_id_idx ON chat.drafts USING btree (user_id, conversation_id);
 
+CREATE INDEX exports_expires_at_idx ON chat.exports USING btree (expires_at);
+
+CREATE UNIQUE INDEX exports_unfinished_idx ON chat.exports USING btree (user_id) WHERE (finished_at IS NULL);
+
+CREATE INDEX exports_user_id_idx ON chat.exports USING btree (user_id, created_at);
+
 CREATE INDEX hidden_messages_conversation_id_user_id_idx ON chat.hidden_messages USING btree (conversation_id, user_id);
 
 CREATE INDEX hidden_messages_user_id_idx ON chat.hidden_messages USING btree (user_id, conversation_id, message_seq);
 
+CREATE INDEX legal_holds_conversation_id_idx ON chat.legal_holds USING btree (tenant_id, conversation_id) WHERE (conversation_id IS NOT NULL);
+
+CREATE INDEX legal_holds_placed_by_idx ON chat.legal_holds USING btree (placed_by);
+
+CREATE INDEX legal_holds_tenant_id_user_id_idx ON chat.legal_holds USING btree (tenant_id, user_id);
+
 CREATE INDEX mentions_user_id_conversation_id_message_seq_idx ON chat.mentions USING btree (user_id, conversation_id, message_seq);
 
 CREATE INDEX messages_changed_idx ON chat.messages USING btree (conversation_id, rev) WHERE is_changed;
+
+CREATE INDEX messages_expires_at_idx ON chat.messages USING btree (conversation_id, (((expires_at AT TIME ZONE 'UTC'::text))::date)) WHERE ((deleted_at IS NULL) AND (expires_at IS NOT NULL));
 
 CREATE INDEX messages_reply_to_seq_idx ON chat.messages USING btree (conversation_id, reply_to_seq) WHERE (reply_to_seq IS NOT NULL);
 
@@ -7917,7 +10365,21 @@ CREATE INDEX tenant_members_user_id_idx ON chat.tenant_members USING btree (user
 
 CREATE INDEX thread_reads_user_id_conversation_id_idx ON chat.thread_reads USING btree (user_id, conversation_id);
 
+CREATE INDEX tier_changes_from_tier_idx ON chat.tier_changes USING btree (from_tier);
+
+CREATE INDEX tier_changes_to_tier_idx ON chat.tier_changes USING btree (to_tier);
+
+CREATE INDEX tier_changes_user_id_idx ON chat.tier_changes USING btree (tenant_id, user_id, effective_at);
+
+CREATE INDEX deleted_messages_deleted_by_idx ON chat_private.deleted_messages USING btree (deleted_by) WHERE (deleted_by IS NOT NULL);
+
+CREATE INDEX deleted_messages_due_at_idx ON chat_private.deleted_messages USING btree (due_at, conversation_id, message_seq);
+
 CREATE INDEX orphaned_objects_removable_idx ON chat_private.orphaned_objects USING btree (queued_at) WHERE (NOT is_restorable);
+
+CREATE INDEX retention_jobs_conversation_id_idx ON chat_private.retention_jobs USING btree (tenant_id, conversation_id) WHERE (conversation_id IS NOT NULL);
+
+CREATE INDEX retention_jobs_user_id_idx ON chat_private.retention_jobs USING btree (tenant_id, user_id);
 
 CREATE INDEX unhidden_messages_message_seq_idx ON chat_private.unhidden_messages USING btree (conversation_id, message_seq);
 
@@ -7933,11 +10395,17 @@ CREATE TRIGGER contacts_notify_of_accepted_contact AFTER UPDATE OF state ON chat
 
 CREATE TRIGGER contacts_notify_of_contact AFTER INSERT OR DELETE ON chat.contacts FOR EACH ROW EXECUTE FUNCTION chat_private.notify_of_contact();
 
+CREATE TRIGGER conversations_apply_retention AFTER UPDATE OF retention ON chat.conversations FOR EACH ROW WHEN ((old.retention IS DISTINCT FROM new.retention)) EXECUTE FUNCTION chat_private.apply_conversation_retention();
+
+CREATE TRIGGER conversations_keep_held_messages BEFORE DELETE ON chat.conversations FOR EACH ROW EXECUTE FUNCTION chat_private.keep_held_messages();
+
 CREATE TRIGGER conversations_record_slow_mode AFTER UPDATE OF slow_mode_seconds ON chat.conversations FOR EACH ROW WHEN ((old.slow_mode_seconds <> new.slow_mode_seconds)) EXECUTE FUNCTION chat_private.record_slow_mode();
 
 CREATE TRIGGER drafts_count_private_row AFTER INSERT OR DELETE OR UPDATE ON chat.drafts FOR EACH ROW WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION chat_private.count_private_row();
 
 CREATE TRIGGER drafts_set_updated_at BEFORE UPDATE ON chat.drafts FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
+
+CREATE TRIGGER legal_holds_release_held_messages AFTER DELETE ON chat.legal_holds FOR EACH ROW EXECUTE FUNCTION chat_private.release_held_messages();
 
 CREATE TRIGGER mentions_drop_notification_of_mention AFTER DELETE ON chat.mentions FOR EACH ROW EXECUTE FUNCTION chat_private.drop_notification_of_mention();
 
@@ -7979,6 +10447,8 @@ CREATE TRIGGER participants_announce_joined AFTER INSERT ON chat.participants RE
 
 CREATE TRIGGER participants_announce_membership AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.announce_membership();
 
+CREATE TRIGGER participants_apply_joined AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.apply_joined();
+
 CREATE TRIGGER participants_notify_of_joining AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_joining();
 
 CREATE TRIGGER participants_notify_of_return AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NOT NULL) AND (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.notify_of_return();
@@ -8005,9 +10475,13 @@ CREATE TRIGGER reports_record_report AFTER UPDATE OF state ON chat.reports FOR E
 
 CREATE TRIGGER saved_messages_count_private_row AFTER INSERT OR DELETE OR UPDATE ON chat.saved_messages FOR EACH ROW WHEN ((pg_trigger_depth() = 0)) EXECUTE FUNCTION chat_private.count_private_row();
 
+CREATE TRIGGER settings_apply_settings AFTER UPDATE OF retention_mode, retention, restore_window ON chat.settings FOR EACH ROW WHEN ((((old.retention_mode IS DISTINCT FROM new.retention_mode) OR (old.retention IS DISTINCT FROM new.retention)) OR (old.restore_window IS DISTINCT FROM new.restore_window))) EXECUTE FUNCTION chat_private.apply_settings();
+
 CREATE TRIGGER settings_record_settings AFTER UPDATE ON chat.settings FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION chat_private.record_settings();
 
 CREATE TRIGGER settings_remember_search_language BEFORE UPDATE ON chat.settings FOR EACH ROW EXECUTE FUNCTION chat_private.remember_search_language();
+
+CREATE TRIGGER tenant_members_change_tier AFTER UPDATE OF tier ON chat.tenant_members FOR EACH ROW WHEN ((old.tier <> new.tier)) EXECUTE FUNCTION chat_private.record_tier_change();
 
 CREATE TRIGGER tenant_members_drop_tenant_contacts AFTER UPDATE OF removed_at ON chat.tenant_members FOR EACH ROW WHEN (((old.removed_at IS NULL) AND (new.removed_at IS NOT NULL))) EXECUTE FUNCTION chat_private.drop_tenant_contacts();
 
@@ -8032,6 +10506,8 @@ CREATE TRIGGER tenants_create_settings AFTER INSERT ON chat.tenants FOR EACH ROW
 CREATE TRIGGER tenants_record_tenant AFTER INSERT OR UPDATE ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.record_tenant();
 
 CREATE TRIGGER thread_reads_read_thread_notifications AFTER INSERT OR UPDATE OF last_read_seq ON chat.thread_reads FOR EACH ROW EXECUTE FUNCTION chat_private.read_thread_notifications();
+
+CREATE TRIGGER tiers_apply_tier AFTER UPDATE OF retention ON chat.tiers FOR EACH ROW WHEN ((old.retention IS DISTINCT FROM new.retention)) EXECUTE FUNCTION chat_private.apply_tier();
 
 CREATE TRIGGER tiers_record_tier AFTER INSERT OR DELETE OR UPDATE ON chat.tiers FOR EACH ROW EXECUTE FUNCTION chat_private.record_tier();
 
@@ -8101,11 +10577,26 @@ ALTER TABLE ONLY chat.drafts
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_user_id_fkey FOREIGN KEY (user_id, conversation_id) REFERENCES chat.participants(user_id, conversation_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY chat.exports
+    ADD CONSTRAINT exports_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat.hidden_messages
     ADD CONSTRAINT hidden_messages_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
 
 ALTER TABLE ONLY chat.hidden_messages
     ADD CONSTRAINT hidden_messages_user_id_fkey FOREIGN KEY (conversation_id, user_id) REFERENCES chat.participants(conversation_id, user_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat.legal_holds
+    ADD CONSTRAINT legal_holds_conversation_id_fkey FOREIGN KEY (tenant_id, conversation_id) REFERENCES chat.conversations(tenant_id, id);
+
+ALTER TABLE ONLY chat.legal_holds
+    ADD CONSTRAINT legal_holds_placed_by_fkey FOREIGN KEY (placed_by) REFERENCES chat.profiles(id) ON DELETE SET NULL;
+
+ALTER TABLE ONLY chat.legal_holds
+    ADD CONSTRAINT legal_holds_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES chat.tenants(id);
+
+ALTER TABLE ONLY chat.legal_holds
+    ADD CONSTRAINT legal_holds_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES chat.tenant_members(tenant_id, user_id);
 
 ALTER TABLE ONLY chat.mentions
     ADD CONSTRAINT mentions_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
@@ -8221,11 +10712,38 @@ ALTER TABLE ONLY chat.thread_reads
 ALTER TABLE ONLY chat.thread_reads
     ADD CONSTRAINT thread_reads_user_id_fkey FOREIGN KEY (user_id, conversation_id) REFERENCES chat.participants(user_id, conversation_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY chat.tier_changes
+    ADD CONSTRAINT tier_changes_from_tier_fkey FOREIGN KEY (from_tier) REFERENCES chat.tiers(name);
+
+ALTER TABLE ONLY chat.tier_changes
+    ADD CONSTRAINT tier_changes_to_tier_fkey FOREIGN KEY (to_tier) REFERENCES chat.tiers(name);
+
+ALTER TABLE ONLY chat.tier_changes
+    ADD CONSTRAINT tier_changes_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES chat.tenant_members(tenant_id, user_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat_private.deleted_messages
     ADD CONSTRAINT deleted_messages_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
 
+ALTER TABLE ONLY chat_private.erasures
+    ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat_private.export_parts
+    ADD CONSTRAINT export_parts_export_id_fkey FOREIGN KEY (export_id) REFERENCES chat.exports(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat_private.push_tokens
     ADD CONSTRAINT push_tokens_device_id_fkey FOREIGN KEY (user_id, device_id) REFERENCES chat.devices(user_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat_private.restored_messages
+    ADD CONSTRAINT restored_messages_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat_private.retention_jobs
+    ADD CONSTRAINT retention_jobs_conversation_id_fkey FOREIGN KEY (tenant_id, conversation_id) REFERENCES chat.conversations(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat_private.retention_jobs
+    ADD CONSTRAINT retention_jobs_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES chat.tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY chat_private.retention_jobs
+    ADD CONSTRAINT retention_jobs_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES chat.tenant_members(tenant_id, user_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY chat_private.send_windows
     ADD CONSTRAINT send_windows_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES chat.tenant_members(tenant_id, user_id) ON DELETE CASCADE;
@@ -8237,6 +10755,8 @@ ALTER TABLE ONLY chat_private.unhidden_messages
     ADD CONSTRAINT unhidden_messages_user_id_fkey FOREIGN KEY (conversation_id, user_id) REFERENCES chat.participants(conversation_id, user_id) ON DELETE CASCADE;
 
 CREATE POLICY "admins can change their tenants' settings" ON chat.settings FOR UPDATE TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_admin() AS tenant_ids_for_admin)))) WITH CHECK ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_admin() AS tenant_ids_for_admin))));
+
+CREATE POLICY "admins can read the holds of their tenants" ON chat.legal_holds FOR SELECT TO authenticated USING ((tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_admin() AS tenant_ids_for_admin))));
 
 ALTER TABLE chat.attachments ENABLE ROW LEVEL SECURITY;
 
@@ -8254,7 +10774,13 @@ ALTER TABLE chat.drafts ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "everybody signed in can read the tiers" ON chat.tiers FOR SELECT TO authenticated USING (true);
 
+ALTER TABLE chat.exports ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE chat.hidden_messages ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat.legal_holds ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY "members can read changes of their tier and admins all" ON chat.tier_changes FOR SELECT TO authenticated USING (((user_id = ( SELECT auth.uid() AS uid)) OR (tenant_id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_admin() AS tenant_ids_for_admin)))));
 
 CREATE POLICY "members can read their tenants" ON chat.tenants FOR SELECT TO authenticated USING ((id = ANY (ARRAY( SELECT chat_private.tenant_ids_for_member() AS tenant_ids_for_member))));
 
@@ -8363,6 +10889,8 @@ ALTER TABLE chat.tenants ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.thread_reads ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE chat.tier_changes ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE chat.tiers ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "users can block others" ON chat.blocks FOR INSERT TO authenticated WITH CHECK ((blocker_id = ( SELECT auth.uid() AS uid)));
@@ -8388,6 +10916,8 @@ CREATE POLICY "users can drop what they saved" ON chat.saved_messages FOR DELETE
 CREATE POLICY "users can make their notification preferences" ON chat.notification_preferences FOR INSERT TO authenticated WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can name their devices" ON chat.devices FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
+
+CREATE POLICY "users can read how far their exports are" ON chat.exports FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
 
 CREATE POLICY "users can read their contacts and requests" ON chat.contacts FOR SELECT TO authenticated USING (((user_low_id = ( SELECT auth.uid() AS uid)) OR (user_high_id = ( SELECT auth.uid() AS uid))));
 
@@ -8429,11 +10959,21 @@ ALTER TABLE chat_private.audit_log ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.deleted_messages ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE chat_private.erasures ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE chat_private.errors ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat_private.export_parts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.orphaned_objects ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE chat_private.personal_data ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE chat_private.push_tokens ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat_private.restored_messages ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat_private.retention_jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.send_windows ENABLE ROW LEVEL SECURITY;
 
@@ -8472,6 +11012,17 @@ GRANT ALL ON FUNCTION chat_private.ban_user(user_id uuid, reason text, expires_a
 
 REVOKE ALL ON FUNCTION chat.ban_user(user_id uuid, reason text, expires_at timestamp with time zone, tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.ban_user(user_id uuid, reason text, expires_at timestamp with time zone, tenant_id uuid) TO authenticated;
+
+GRANT SELECT ON TABLE chat.exports TO authenticated;
+GRANT SELECT ON TABLE chat.exports TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.begin_export(user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.begin_export(user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat_private.begin_export(user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.begin_export(user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.begin_export(user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat.begin_export(user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.cancel_scheduled_message(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.cancel_scheduled_message(id uuid) TO authenticated;
@@ -8520,6 +11071,12 @@ GRANT ALL ON FUNCTION chat_private.edit_message(conversation_id uuid, seq bigint
 REVOKE ALL ON FUNCTION chat.edit_message(conversation_id uuid, seq bigint, body text, metadata jsonb, mentions uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.edit_message(conversation_id uuid, seq bigint, body text, metadata jsonb, mentions uuid[]) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.erase_user(user_id uuid, batch_size integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.erase_user(user_id uuid, batch_size integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.erase_user(user_id uuid, batch_size integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.erase_user(user_id uuid, batch_size integer) TO service_role;
+
 GRANT SELECT ON TABLE chat.thread_reads TO authenticated;
 GRANT SELECT ON TABLE chat.thread_reads TO service_role;
 
@@ -8528,6 +11085,12 @@ GRANT ALL ON FUNCTION chat_private.follow_thread(conversation_id uuid, root_seq 
 
 REVOKE ALL ON FUNCTION chat.follow_thread(conversation_id uuid, root_seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.follow_thread(conversation_id uuid, root_seq bigint) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.forget_purged_files(paths text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.forget_purged_files(paths text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.forget_purged_files(paths text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.forget_purged_files(paths text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.hide_message(conversation_id uuid, seq bigint, is_hidden boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.hide_message(conversation_id uuid, seq bigint, is_hidden boolean) TO authenticated;
@@ -8541,6 +11104,20 @@ GRANT ALL ON FUNCTION chat_private.leave(conversation_id uuid) TO authenticated;
 REVOKE ALL ON FUNCTION chat.leave(conversation_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.leave(conversation_id uuid) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.lift_hold(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.lift_hold(id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat_private.lift_hold(id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.lift_hold(id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.lift_hold(id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat.lift_hold(id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.list_export_files(export_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_export_files(export_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_export_files(export_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_export_files(export_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) TO service_role;
 
@@ -8552,6 +11129,18 @@ GRANT ALL ON FUNCTION chat_private.list_notification_pushes(notification_id bigi
 
 REVOKE ALL ON FUNCTION chat.list_notification_pushes(notification_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.list_notification_pushes(notification_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.list_purged_files(max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_purged_files(max_count integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_purged_files(max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_purged_files(max_count integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.list_unclaimed_export_files(max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_unclaimed_export_files(max_count integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_unclaimed_export_files(max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_unclaimed_export_files(max_count integer) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) TO authenticated;
@@ -8603,11 +11192,30 @@ GRANT ALL ON FUNCTION chat_private.pin_message(conversation_id uuid, seq bigint)
 REVOKE ALL ON FUNCTION chat.pin_message(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.pin_message(conversation_id uuid, seq bigint) TO authenticated;
 
+GRANT SELECT ON TABLE chat.legal_holds TO authenticated;
+GRANT SELECT ON TABLE chat.legal_holds TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat_private.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat.place_hold(reason text, user_id uuid, conversation_id uuid, tenant_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION chat_private.poll_results(message chat.messages) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.poll_results(message chat.messages) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat.poll_results(message chat.messages) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.poll_results(message chat.messages) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) TO authenticated;
+GRANT ALL ON FUNCTION chat_private.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) TO authenticated;
+GRANT ALL ON FUNCTION chat.preview_retention(tenant_id uuid, at timestamp with time zone, policy jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.react(conversation_id uuid, seq bigint, emoji text) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.react(conversation_id uuid, seq bigint, emoji text) TO authenticated;
@@ -8626,6 +11234,12 @@ GRANT ALL ON FUNCTION chat_private.read_audit_log(tenant_id uuid, before_seq big
 
 REVOKE ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.read_export(export_id uuid, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.read_export(export_id uuid, max_count integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.read_export(export_id uuid, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.read_export(export_id uuid, max_count integer) TO service_role;
 
 GRANT SELECT,DELETE ON TABLE chat.devices TO authenticated;
 GRANT SELECT ON TABLE chat.devices TO service_role;
@@ -8677,6 +11291,14 @@ GRANT ALL ON FUNCTION chat_private.resolve_report(report_id uuid, state text, re
 REVOKE ALL ON FUNCTION chat.resolve_report(report_id uuid, state text, resolution text) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.resolve_report(report_id uuid, state text, resolution text) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION chat_private.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) TO authenticated;
+GRANT ALL ON FUNCTION chat.restore_messages(conversation_id uuid, seqs bigint[], kept_until timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION chat_private.return_after_ban() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.return_after_ban() TO authenticated;
 
@@ -8688,6 +11310,12 @@ GRANT ALL ON FUNCTION chat_private.revoke_device(id uuid) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat.revoke_device(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.revoke_device(id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) TO service_role;
 
 GRANT SELECT ON TABLE chat.scheduled_messages TO authenticated;
 GRANT SELECT ON TABLE chat.scheduled_messages TO service_role;
@@ -8728,6 +11356,12 @@ GRANT ALL ON FUNCTION chat_private.send_notification(user_id uuid, title text, b
 REVOKE ALL ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.send_notification(user_id uuid, title text, body text, metadata jsonb, key text) TO service_role;
 
+REVOKE ALL ON FUNCTION chat_private.set_retention(conversation_id uuid, retention interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.set_retention(conversation_id uuid, retention interval) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat.set_retention(conversation_id uuid, retention interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.set_retention(conversation_id uuid, retention interval) TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.set_role(conversation_id uuid, user_id uuid, role text) TO authenticated;
 
@@ -8763,6 +11397,12 @@ GRANT ALL ON FUNCTION chat_private.start_group(title text, user_ids uuid[], id u
 
 REVOKE ALL ON FUNCTION chat.start_group(title text, user_ids uuid[], id uuid, tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.start_group(title text, user_ids uuid[], id uuid, tenant_id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.sweep_messages(batch_size integer, cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.sweep_messages(batch_size integer, cursor jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.sweep_messages(batch_size integer, cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.sweep_messages(batch_size integer, cursor jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.encode_sync_position("position" chat_private.sync_position) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.encode_sync_position("position" chat_private.sync_position) TO authenticated;
@@ -8895,6 +11535,8 @@ GRANT ALL ON FUNCTION chat_private.vote(conversation_id uuid, seq bigint, option
 REVOKE ALL ON FUNCTION chat.vote(conversation_id uuid, seq bigint, option_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.vote(conversation_id uuid, seq bigint, option_ids text[]) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.add_counts(counts jsonb, more jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.announce_joined() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.announce_membership() FROM PUBLIC;
@@ -8905,7 +11547,17 @@ REVOKE ALL ON FUNCTION chat_private.announce_private_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.announce_reaction(event text, message chat.messages, user_id uuid, emoji text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.announce_rewritten(conversation_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.apply_block() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.apply_conversation_retention() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.apply_joined() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.apply_settings() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.apply_tier() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.audit_hash(entry chat_private.audit_log) FROM PUBLIC;
 
@@ -8987,7 +11639,21 @@ REVOKE ALL ON FUNCTION chat_private.drop_notification_of_reaction() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_tenant_contacts() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.drop_tombstones(conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.empty_messages(conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.erase_account(user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.erase_messages(user_id uuid, max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.erase_rows(user_id uuid, max_count integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.expiries(conversation_id uuid, seqs bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.expiry(created_at timestamp with time zone, lifetimes chat_private.lifetime[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.find_messages(words tsquery, conversation_ids uuid[], visible_from_seqs bigint[], readable bigint, newest timestamp with time zone, sender_id uuid, sent_after timestamp with time zone, before chat_private.search_hit, wanted integer) FROM PUBLIC;
 
@@ -9001,6 +11667,10 @@ REVOKE ALL ON FUNCTION chat_private.is_attached(path text) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.is_attached(path text) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat_private.is_blocked_between(a uuid, b uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.is_held(tenant_id uuid, conversation_id uuid, sender_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.is_person_held(user_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.is_poll_closed(poll chat.messages) FROM PUBLIC;
 
@@ -9035,6 +11705,10 @@ REVOKE ALL ON FUNCTION chat_private.keep_audit_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_banned_out() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.keep_expires_from(conversation_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.keep_held_messages() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.keep_last_mention() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_message_identity() FROM PUBLIC;
@@ -9045,11 +11719,18 @@ REVOKE ALL ON FUNCTION chat_private.keep_thread(conversation_id uuid, root_seq b
 
 REVOKE ALL ON FUNCTION chat_private.leave_tenant_conversations() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.lifetimes_for(conversation_id uuid, sender_id uuid, policy jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.lift_ban(ban chat.bans, lifted_by uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.lift_block() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.lift_expired_bans() FROM PUBLIC;
+
+GRANT SELECT ON TABLE chat.tiers TO authenticated;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tiers TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.lives_as_long(tier text, as_tier text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.lock_as_participant(conversation_id uuid) FROM PUBLIC;
 
@@ -9060,6 +11741,8 @@ REVOKE ALL ON FUNCTION chat_private.lock_conversations_left() FROM PUBLIC;
 REVOKE ALL ON FUNCTION chat_private.lock_direct_conversations(a uuid, b uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.lock_pair(a uuid, b uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.mark_expired(conversation chat.conversations, max_count integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.move_watermarks(conversation_id uuid, read_to bigint, delivered_to bigint) FROM PUBLIC;
 
@@ -9098,6 +11781,14 @@ REVOKE ALL ON FUNCTION chat_private.parse_search_cursor(cursor text, is_ranked b
 REVOKE ALL ON FUNCTION chat_private.partly_visible_conversations() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.partly_visible_conversations() TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.purge_records() FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.purge_records() TO authenticated;
+GRANT ALL ON FUNCTION chat_private.purge_records() TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.purge_removed(tenant_id uuid, conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.queue_retention_job(tenant_id uuid, user_id uuid, conversation_id uuid) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.raise_error(code text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.read_conversation_notifications() FROM PUBLIC;
@@ -9132,11 +11823,19 @@ REVOKE ALL ON FUNCTION chat_private.record_tenant_members() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.record_tier() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.record_tier_change() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.release_held_messages() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.remember_search_language() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.remove_messages(conversation chat.conversations, seqs bigint[], is_expired boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_admin(conversation_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_conversation_moderator(conversation_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.require_hold_admin(tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_message(participant chat.participants, seq bigint) FROM PUBLIC;
 
@@ -9153,6 +11852,10 @@ REVOKE ALL ON FUNCTION chat_private.require_tenant_admin(tenant_id uuid) FROM PU
 REVOKE ALL ON FUNCTION chat_private.require_tenant_membership() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.resolve_tenant(tenant_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.rewrite_expiries(conversation_id uuid, seqs bigint[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.run_retention_job(job_id bigint, max_count integer, may_wait boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.search_any(marks text[]) FROM PUBLIC;
 
@@ -9197,6 +11900,16 @@ GRANT UPDATE(attachment_mime_types) ON TABLE chat.settings TO authenticated;
 
 GRANT UPDATE(search_language) ON TABLE chat.settings TO authenticated;
 
+GRANT UPDATE(retention_mode) ON TABLE chat.settings TO authenticated;
+
+GRANT UPDATE(retention) ON TABLE chat.settings TO authenticated;
+
+GRANT UPDATE(downgrade_grace) ON TABLE chat.settings TO authenticated;
+
+GRANT UPDATE(restore_window) ON TABLE chat.settings TO authenticated;
+
+GRANT UPDATE(may_set_retention) ON TABLE chat.settings TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.settings_for(tenant_id uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.take_sync_step(conversation chat.conversations, known chat_private.sync_position, current_private_rev bigint, visible_from_seq bigint, page_size integer) FROM PUBLIC;
@@ -9215,6 +11928,8 @@ GRANT ALL ON FUNCTION chat_private.tenant_ids_for_moderator() TO authenticated;
 REVOKE ALL ON FUNCTION chat_private.touch_message(conversation_id uuid, seq bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.touch_private(conversation_id uuid, user_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.unbury_message(conversation_id uuid, seq bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.unread_adjustment(settings chat.participant_settings) FROM PUBLIC;
 
@@ -9242,6 +11957,9 @@ GRANT SELECT ON TABLE chat.notification_feed TO authenticated;
 GRANT SELECT ON TABLE chat.poll_votes TO authenticated;
 GRANT SELECT ON TABLE chat.poll_votes TO service_role;
 
+GRANT SELECT ON TABLE chat.purge_runs TO authenticated;
+GRANT SELECT ON TABLE chat.purge_runs TO service_role;
+
 GRANT SELECT ON TABLE chat.reactions TO authenticated;
 GRANT SELECT ON TABLE chat.reactions TO service_role;
 
@@ -9253,8 +11971,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tenants TO service_role;
 
 GRANT SELECT ON TABLE chat.threads TO authenticated;
 
-GRANT SELECT ON TABLE chat.tiers TO authenticated;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE chat.tiers TO service_role;
+GRANT SELECT ON TABLE chat.tier_changes TO authenticated;
+GRANT SELECT ON TABLE chat.tier_changes TO service_role;
 
 GRANT SELECT ON TABLE chat.unread_by_party TO authenticated;
 

@@ -123,14 +123,14 @@ isOneToOne: false
                   ]
                 },"conversations": {
                   Row: {
-                    "created_at": string,"created_by": string | null,"epoch": number,"expires_from": string | null,"id": string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at": string,"last_mention_seq": number,"last_seq": number,"message_count": number,"participant_count": number,"rev": number,"slow_mode_seconds": number,"status": Database["chat"]['Enums']["conversation_status"],"subject_id": string | null,"subject_type": string | null,"sync_from_rev": number,"tenant_id": string,"title": string | null,"user_high_id": string | null,"user_low_id": string | null
+                    "created_at": string,"created_by": string | null,"epoch": number,"expires_from": string | null,"id": string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at": string,"last_mention_seq": number,"last_seq": number,"message_count": number,"participant_count": number,"retention": string | null,"rev": number,"slow_mode_seconds": number,"status": Database["chat"]['Enums']["conversation_status"],"subject_id": string | null,"subject_type": string | null,"sync_from_rev": number,"tenant_id": string,"title": string | null,"user_high_id": string | null,"user_low_id": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id": string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
+                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind": Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"retention"?: string | null,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id": string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
                   }
                   Update: {
-                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind"?: Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id"?: string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
+                    "created_at"?: string,"created_by"?: string | null,"epoch"?: number,"expires_from"?: string | null,"id"?: string,"kind"?: Database["chat"]['Enums']["conversation_kind"],"last_activity_at"?: string,"last_mention_seq"?: number,"last_seq"?: number,"message_count"?: number,"participant_count"?: number,"retention"?: string | null,"rev"?: number,"slow_mode_seconds"?: number,"status"?: Database["chat"]['Enums']["conversation_status"],"subject_id"?: string | null,"subject_type"?: string | null,"sync_from_rev"?: number,"tenant_id"?: string,"title"?: string | null,"user_high_id"?: string | null,"user_low_id"?: string | null
                   }
                   Relationships: [
                     {
@@ -223,6 +223,26 @@ isOneToOne: false
       referencedColumns: ["user_id","conversation_id"]
     }
                   ]
+                },"exports": {
+                  Row: {
+                    "created_at": string,"expires_at": string,"file_count": number,"finished_at": string | null,"id": string,"part_count": number,"row_count": number,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"expires_at"?: string,"file_count"?: number,"finished_at"?: string | null,"id"?: string,"part_count"?: number,"row_count"?: number,"user_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"expires_at"?: string,"file_count"?: number,"finished_at"?: string | null,"id"?: string,"part_count"?: number,"row_count"?: number,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "exports_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "profiles"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"hidden_messages": {
                   Row: {
                     "conversation_id": string,"hidden_at": string,"message_seq": number,"user_id": string
@@ -253,6 +273,50 @@ isOneToOne: false
 isOneToOne: false
       referencedRelation: "participants"
       referencedColumns: ["conversation_id","user_id"]
+    }
+                  ]
+                },"legal_holds": {
+                  Row: {
+                    "conversation_id": string | null,"id": string,"placed_at": string,"placed_by": string | null,"reason": string,"tenant_id": string,"user_id": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "conversation_id"?: string | null,"id"?: string,"placed_at"?: string,"placed_by"?: string | null,"reason": string,"tenant_id": string,"user_id"?: string | null
+                  }
+                  Update: {
+                    "conversation_id"?: string | null,"id"?: string,"placed_at"?: string,"placed_by"?: string | null,"reason"?: string,"tenant_id"?: string,"user_id"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "legal_holds_conversation_id_fkey"
+      columns: ["tenant_id","conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversations"
+      referencedColumns: ["tenant_id","id"]
+    },{
+      foreignKeyName: "legal_holds_conversation_id_fkey"
+      columns: ["tenant_id","conversation_id"]
+isOneToOne: false
+      referencedRelation: "inbox"
+      referencedColumns: ["tenant_id","conversation_id"]
+    },{
+      foreignKeyName: "legal_holds_placed_by_fkey"
+      columns: ["placed_by"]
+isOneToOne: false
+      referencedRelation: "profiles"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "legal_holds_tenant_id_fkey"
+      columns: ["tenant_id"]
+isOneToOne: false
+      referencedRelation: "tenants"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "legal_holds_user_id_fkey"
+      columns: ["tenant_id","user_id"]
+isOneToOne: false
+      referencedRelation: "tenant_members"
+      referencedColumns: ["tenant_id","user_id"]
     }
                   ]
                 },"mentions": {
@@ -739,14 +803,14 @@ isOneToOne: false
                   ]
                 },"settings": {
                   Row: {
-                    "attachment_max_bytes": number,"attachment_mime_types": (string)[],"attachments_per_message": number,"edit_window": string | null,"fan_out_limit": number,"max_participants": number,"message_max_length": number,"past_search_languages": (string)[],"pins_per_conversation": number,"revisions_visible_to": string,"search_language": string,"sends_per_minute": number | null,"tenant_id": string,"who_may_open_subjects": string,"who_may_start": string
+                    "attachment_max_bytes": number,"attachment_mime_types": (string)[],"attachments_per_message": number,"downgrade_grace": string,"edit_window": string | null,"fan_out_limit": number,"max_participants": number,"may_set_retention": boolean,"message_max_length": number,"past_search_languages": (string)[],"pins_per_conversation": number,"restore_window": string,"retention": string | null,"retention_mode": string,"revisions_visible_to": string,"search_language": string,"sends_per_minute": number | null,"tenant_id": string,"who_may_open_subjects": string,"who_may_start": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id": string,"who_may_open_subjects"?: string,"who_may_start"?: string
+                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"downgrade_grace"?: string,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"may_set_retention"?: boolean,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"restore_window"?: string,"retention"?: string | null,"retention_mode"?: string,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id": string,"who_may_open_subjects"?: string,"who_may_start"?: string
                   }
                   Update: {
-                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id"?: string,"who_may_open_subjects"?: string,"who_may_start"?: string
+                    "attachment_max_bytes"?: number,"attachment_mime_types"?: (string)[],"attachments_per_message"?: number,"downgrade_grace"?: string,"edit_window"?: string | null,"fan_out_limit"?: number,"max_participants"?: number,"may_set_retention"?: boolean,"message_max_length"?: number,"past_search_languages"?: (string)[],"pins_per_conversation"?: number,"restore_window"?: string,"retention"?: string | null,"retention_mode"?: string,"revisions_visible_to"?: string,"search_language"?: string,"sends_per_minute"?: number | null,"tenant_id"?: string,"who_may_open_subjects"?: string,"who_may_start"?: string
                   }
                   Relationships: [
                     {
@@ -835,6 +899,38 @@ isOneToOne: false
       referencedColumns: ["user_id","conversation_id"]
     }
                   ]
+                },"tier_changes": {
+                  Row: {
+                    "applied_at": string | null,"changed_at": string,"effective_at": string,"ended_at": string | null,"from_tier": string,"id": number,"tenant_id": string,"to_tier": string,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "applied_at"?: string | null,"changed_at": string,"effective_at": string,"ended_at"?: string | null,"from_tier": string,"id"?: never,"tenant_id": string,"to_tier": string,"user_id": string
+                  }
+                  Update: {
+                    "applied_at"?: string | null,"changed_at"?: string,"effective_at"?: string,"ended_at"?: string | null,"from_tier"?: string,"id"?: never,"tenant_id"?: string,"to_tier"?: string,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "tier_changes_from_tier_fkey"
+      columns: ["from_tier"]
+isOneToOne: false
+      referencedRelation: "tiers"
+      referencedColumns: ["name"]
+    },{
+      foreignKeyName: "tier_changes_to_tier_fkey"
+      columns: ["to_tier"]
+isOneToOne: false
+      referencedRelation: "tiers"
+      referencedColumns: ["name"]
+    },{
+      foreignKeyName: "tier_changes_user_id_fkey"
+      columns: ["tenant_id","user_id"]
+isOneToOne: false
+      referencedRelation: "tenant_members"
+      referencedColumns: ["tenant_id","user_id"]
+    }
+                  ]
                 },"tiers": {
                   Row: {
                     "name": string,"retention": string | null
@@ -917,6 +1013,14 @@ isOneToOne: false
       referencedRelation: "messages"
       referencedColumns: ["conversation_id","seq"]
     }
+                  ]
+                },"purge_runs": {
+                  Row: {
+                    "bytes": number | null,"digest": string | null,"file_bytes": number | null,"files": number | null,"happened_at": string | null,"hash": string | null,"messages": number | null,"rows_of_tables": Json | null,"seq": number | null,"tenant_id": string | null,"tiers": Json | null,"tombstones": number | null
+                  }
+                  ComputedFields: never
+                  Relationships: [
+                    
                   ]
                 },"threads": {
                   Row: {
@@ -1020,6 +1124,23 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"begin_export":
+{ Args: { "user_id"?: string }; Returns: {
+              "created_at": string,
+"expires_at": string,
+"file_count": number,
+"finished_at": string | null,
+"id": string,
+"part_count": number,
+"row_count": number,
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "exports"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "cancel_scheduled_message":
 { Args: { "id": string }; Returns: undefined
                            },
@@ -1089,6 +1210,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"erase_user":
+{ Args: { "batch_size"?: number,"user_id": string }; Returns: Json
+                           },
 "follow_thread":
 { Args: { "conversation_id": string,"root_seq": number }; Returns: {
               "conversation_id": string,
@@ -1103,11 +1227,20 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"forget_purged_files":
+{ Args: { "paths": (string)[] }; Returns: number
+                           },
 "hide_message":
 { Args: { "conversation_id": string,"seq": number }; Returns: undefined
                            },
 "leave":
 { Args: { "conversation_id": string }; Returns: undefined
+                           },
+"lift_hold":
+{ Args: { "id": string }; Returns: undefined
+                           },
+"list_export_files":
+{ Args: { "export_id": string }; Returns: Json
                            },
 "list_message_pushes":
 { Args: { "conversation_id": string,"seq": number }; Returns: {
@@ -1118,6 +1251,12 @@ isOneToOne: false
 { Args: { "notification_id": number }; Returns: {
               "body": string,"device_id": string,"provider": string,"reason": string,"title": string,"token": string,"user_id": string
             }[]
+                           },
+"list_purged_files":
+{ Args: { "max_count"?: number }; Returns: Json
+                           },
+"list_unclaimed_export_files":
+{ Args: { "max_count"?: number }; Returns: Json
                            },
 "mark_delivered":
 { Args: { "conversation_id": string,"seq"?: number }; Returns: {
@@ -1218,6 +1357,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1248,8 +1388,29 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"place_hold":
+{ Args: { "conversation_id"?: string,"reason": string,"tenant_id"?: string,"user_id"?: string }; Returns: {
+              "conversation_id": string | null,
+"id": string,
+"placed_at": string,
+"placed_by": string | null,
+"reason": string,
+"tenant_id": string,
+"user_id": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "legal_holds"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "poll_results":
 { Args: { "message": Omit<Database["chat"]['Tables']["messages"]['Row'], Database["chat"]['Tables']["messages"]['ComputedFields']> }; Returns: Json
+                           },
+"preview_retention":
+{ Args: { "at"?: string,"policy"?: Json,"tenant_id"?: string }; Returns: {
+              "bytes": number,"file_bytes": number,"files": number,"held_messages": number,"messages": number,"step": string,"tier": string
+            }[]
                            },
 "react":
 { Args: { "conversation_id": string,"emoji": string,"seq": number }; Returns: Json
@@ -1261,6 +1422,9 @@ isOneToOne: false
 { Args: { "before_seq"?: number,"page_size"?: number,"tenant_id"?: string }; Returns: {
               "action": string,"actor_id": string,"actor_role": string,"conversation_id": string,"details": Json,"happened_at": string,"hash": string,"seq": number,"target_id": string
             }[]
+                           },
+"read_export":
+{ Args: { "export_id": string,"max_count"?: number }; Returns: Json
                            },
 "register_device":
 { Args: { "id": string,"name"?: string,"provider"?: string,"token"?: string }; Returns: {
@@ -1364,11 +1528,17 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"restore_messages":
+{ Args: { "conversation_id": string,"kept_until"?: string,"seqs": (number)[] }; Returns: number
+                           },
 "return_after_ban":
 { Args: Record<PropertyKey, never>; Returns: string[]
                            },
 "revoke_device":
 { Args: { "id": string }; Returns: undefined
+                           },
+"save_export_part":
+{ Args: { "cursor"?: Json,"export_id": string,"files": (string)[],"part": number,"path": string,"row_count": number }; Returns: number
                            },
 "schedule_message":
 { Args: { "body"?: string,"conversation_id": string,"id"?: string,"kind"?: string,"mentions"?: (string)[],"metadata"?: Json,"reply_to_seq"?: number,"send_at": string,"thread_root_seq"?: number }; Returns: {
@@ -1471,6 +1641,37 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"set_retention":
+{ Args: { "conversation_id": string,"retention"?: string }; Returns: {
+              "created_at": string,
+"created_by": string | null,
+"epoch": number,
+"expires_from": string | null,
+"id": string,
+"kind": Database["chat"]['Enums']["conversation_kind"],
+"last_activity_at": string,
+"last_mention_seq": number,
+"last_seq": number,
+"message_count": number,
+"participant_count": number,
+"retention": string | null,
+"rev": number,
+"slow_mode_seconds": number,
+"status": Database["chat"]['Enums']["conversation_status"],
+"subject_id": string | null,
+"subject_type": string | null,
+"sync_from_rev": number,
+"tenant_id": string,
+"title": string | null,
+"user_high_id": string | null,
+"user_low_id": string | null
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "conversations"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "set_role":
 { Args: { "conversation_id": string,"role": string,"user_id": string }; Returns: {
               "conversation_id": string,
@@ -1507,6 +1708,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1563,6 +1765,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1593,6 +1796,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],
@@ -1610,6 +1814,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"sweep_messages":
+{ Args: { "batch_size"?: number,"cursor"?: Json }; Returns: Json
+                           },
 "sync":
 { Args: { "conversation_id"?: string,"cursor"?: string,"page_size"?: number }; Returns: Json
                            },
@@ -1668,6 +1875,7 @@ isOneToOne: false
 "last_seq": number,
 "message_count": number,
 "participant_count": number,
+"retention": string | null,
 "rev": number,
 "slow_mode_seconds": number,
 "status": Database["chat"]['Enums']["conversation_status"],

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._async.conversations import AsyncConversations
     from ._async.devices import AsyncDevices
     from ._async.drafts import AsyncDrafts
+    from ._async.exports import AsyncExports
     from ._async.inbox import AsyncInbox
     from ._async.me import AsyncMe
     from ._async.moderation import AsyncModeration
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ._async.page import AsyncPage
     from ._async.participants import AsyncParticipants
     from ._async.polls import AsyncPolls
+    from ._async.retention import AsyncRetention
     from ._async.scheduled import AsyncScheduled
     from ._async.search import AsyncSearch
     from ._async.settings import AsyncSettings
@@ -105,6 +107,7 @@ if TYPE_CHECKING:
         Evidence,
         HiddenMessage,
         InboxEntry,
+        LegalHold,
         Mention,
         Message,
         MessageReceipt,
@@ -112,14 +115,17 @@ if TYPE_CHECKING:
         NotificationPreferences,
         Participant,
         ParticipantSettings,
+        PersonalExport,
         Pin,
         PollOption,
         PollResults,
         PrivateState,
         Profile,
+        PurgeRun,
         Reaction,
         Receipt,
         Report,
+        RetentionPreview,
         Revision,
         SavedMessage,
         ScheduledMessage,
@@ -130,11 +136,13 @@ if TYPE_CHECKING:
         Thread,
         ThreadRead,
         Tier,
+        TierChange,
         UnreadByParty,
         UnreadTotal,
         User,
         UserReaction,
         Vote,
+        WrittenExport,
     )
     from ._outbox import Waiting
     from ._sync.attachments import Attachments
@@ -145,6 +153,7 @@ if TYPE_CHECKING:
     from ._sync.conversations import Conversations
     from ._sync.devices import Devices
     from ._sync.drafts import Drafts
+    from ._sync.exports import Exports
     from ._sync.inbox import Inbox
     from ._sync.me import Me
     from ._sync.moderation import Moderation
@@ -153,6 +162,7 @@ if TYPE_CHECKING:
     from ._sync.page import Page
     from ._sync.participants import Participants
     from ._sync.polls import Polls
+    from ._sync.retention import Retention
     from ._sync.scheduled import Scheduled
     from ._sync.search import Search
     from ._sync.settings import Settings
@@ -168,6 +178,7 @@ __all__ = [
     "AsyncConversations",
     "AsyncDevices",
     "AsyncDrafts",
+    "AsyncExports",
     "AsyncInbox",
     "AsyncMe",
     "AsyncModeration",
@@ -177,6 +188,7 @@ __all__ = [
     "AsyncParley",
     "AsyncParticipants",
     "AsyncPolls",
+    "AsyncRetention",
     "AsyncScheduled",
     "AsyncSearch",
     "AsyncSettings",
@@ -214,6 +226,7 @@ __all__ = [
     "Event",
     "EventStream",
     "Evidence",
+    "Exports",
     "File",
     "HiddenMessage",
     "HistoryChanged",
@@ -223,6 +236,7 @@ __all__ = [
     "InboxStream",
     "InvalidRequestError",
     "JoinedParticipant",
+    "LegalHold",
     "Me",
     "Mention",
     "Message",
@@ -250,6 +264,7 @@ __all__ = [
     "ParticipantUpdated",
     "Participants",
     "PermissionDeniedError",
+    "PersonalExport",
     "Pin",
     "PollClosed",
     "PollOption",
@@ -260,6 +275,7 @@ __all__ = [
     "PrivateState",
     "Profile",
     "Progress",
+    "PurgeRun",
     "RateLimitedError",
     "Reaction",
     "ReactionAdded",
@@ -269,6 +285,8 @@ __all__ = [
     "Report",
     "RequestTimeoutError",
     "Resumed",
+    "Retention",
+    "RetentionPreview",
     "Revision",
     "SavedMessage",
     "Scheduled",
@@ -285,6 +303,7 @@ __all__ = [
     "ThreadRead",
     "Threads",
     "Tier",
+    "TierChange",
     "Typing",
     "UnreadByParty",
     "UnreadTotal",
@@ -294,6 +313,7 @@ __all__ = [
     "UserUnblocked",
     "Vote",
     "Waiting",
+    "WrittenExport",
     "__version__",
     "new_id",
 ]
@@ -308,6 +328,7 @@ _MODULES = {
     "_async.conversations": ("AsyncConversations",),
     "_async.devices": ("AsyncDevices",),
     "_async.drafts": ("AsyncDrafts",),
+    "_async.exports": ("AsyncExports",),
     "_async.inbox": ("AsyncInbox",),
     "_async.me": ("AsyncMe",),
     "_async.moderation": ("AsyncModeration",),
@@ -316,6 +337,7 @@ _MODULES = {
     "_async.page": ("AsyncPage",),
     "_async.participants": ("AsyncParticipants",),
     "_async.polls": ("AsyncPolls",),
+    "_async.retention": ("AsyncRetention",),
     "_async.scheduled": ("AsyncScheduled",),
     "_async.search": ("AsyncSearch",),
     "_async.settings": ("AsyncSettings",),
@@ -389,6 +411,7 @@ _MODULES = {
         "Evidence",
         "HiddenMessage",
         "InboxEntry",
+        "LegalHold",
         "Mention",
         "Message",
         "MessageReceipt",
@@ -396,14 +419,17 @@ _MODULES = {
         "NotificationPreferences",
         "Participant",
         "ParticipantSettings",
+        "PersonalExport",
         "Pin",
         "PollOption",
         "PollResults",
         "PrivateState",
         "Profile",
+        "PurgeRun",
         "Reaction",
         "Receipt",
         "Report",
+        "RetentionPreview",
         "Revision",
         "SavedMessage",
         "ScheduledMessage",
@@ -414,11 +440,13 @@ _MODULES = {
         "Thread",
         "ThreadRead",
         "Tier",
+        "TierChange",
         "UnreadByParty",
         "UnreadTotal",
         "User",
         "UserReaction",
         "Vote",
+        "WrittenExport",
     ),
     "_sync.attachments": ("Attachments",),
     "_sync.auth": ("Auth",),
@@ -428,6 +456,7 @@ _MODULES = {
     "_sync.conversations": ("Conversations",),
     "_sync.devices": ("Devices",),
     "_sync.drafts": ("Drafts",),
+    "_sync.exports": ("Exports",),
     "_sync.inbox": ("Inbox",),
     "_sync.me": ("Me",),
     "_sync.moderation": ("Moderation",),
@@ -437,6 +466,7 @@ _MODULES = {
     "_sync.page": ("Page",),
     "_sync.participants": ("Participants",),
     "_sync.polls": ("Polls",),
+    "_sync.retention": ("Retention",),
     "_sync.scheduled": ("Scheduled",),
     "_sync.search": ("Search",),
     "_sync.settings": ("Settings",),

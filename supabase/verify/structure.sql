@@ -95,7 +95,7 @@ described (kind, name, definition) as (
                 coalesce(
                     pg_catalog.regexp_replace(
                         v.query,
-                        '\m' || pg_catalog.substring(v.query, '\n   FROM [\w.]+ (\w+)[\n;]') || '\.',
+                        '\m' || pg_catalog.substring(v.query, '\n   FROM [\w.]+(?:\(\))? (\w+)[(\n;]') || '\.',
                         '',
                         'g'
                     ),

@@ -16,11 +16,13 @@ from .auth import AsyncAuth
 from .contacts import AsyncContacts
 from .conversations import AsyncConversations
 from .devices import AsyncDevices
+from .exports import AsyncExports
 from .inbox import AsyncInbox
 from .me import AsyncMe
 from .moderation import AsyncModeration
 from .notifications import AsyncNotifications
 from .outbox import AsyncOutbox
+from .retention import AsyncRetention
 from .search import AsyncSearch
 from .services import Services
 from .tables import AsyncTables
@@ -70,6 +72,8 @@ class AsyncParley:
         self._devices = AsyncDevices(self._services)
         self._tenants = AsyncTenants(self._services)
         self._moderation = AsyncModeration(self._services)
+        self._retention = AsyncRetention(self._services)
+        self._exports = AsyncExports(self._services)
 
     @property
     def auth(self) -> AsyncAuth:
@@ -120,6 +124,16 @@ class AsyncParley:
     def moderation(self) -> AsyncModeration:
         """Reports, bans and the audit log."""
         return self._moderation
+
+    @property
+    def retention(self) -> AsyncRetention:
+        """How long messages live, and legal holds."""
+        return self._retention
+
+    @property
+    def exports(self) -> AsyncExports:
+        """Everything of the user, to take along."""
+        return self._exports
 
     def outbox(self, path: Path | str) -> AsyncOutbox:
         """Messages in an SQLite file that are sent even if this program ends first.

@@ -23,6 +23,7 @@ _IN_CONVERSATIONS: dict[str, type[c.ConversationEvent]] = {
     "participant_updated": c.ParticipantUpdated,
     "participant_left": c.ParticipantLeft,
     "conversation_updated": c.ConversationUpdated,
+    "retention_changed": c.HistoryChanged,
 }
 _TO_USERS: dict[str, type[i.InboxEvent]] = {
     "private_changed": i.PrivateChanged,

@@ -16,6 +16,7 @@ from .conversations import (
     UnreadByParty,
     UnreadTotal,
 )
+from .exports import PersonalExport, WrittenExport
 from .messages import (
     Attachment,
     HiddenMessage,
@@ -35,6 +36,7 @@ from .messages import (
 from .moderation import AuditCheck, AuditEntry, Ban, Evidence, Report
 from .notifications import Notification, NotificationPreferences
 from .people import Block, Contact, Counterpart, Device, Profile, User
+from .retention import LegalHold, PurgeRun, RetentionPreview, TierChange
 from .sync import Changes, ConversationChanges, PrivateState
 from .tenants import Tenant, TenantMember, TenantSettings, Tier
 
@@ -54,6 +56,7 @@ __all__ = [
     "Evidence",
     "HiddenMessage",
     "InboxEntry",
+    "LegalHold",
     "Mention",
     "Message",
     "MessageReceipt",
@@ -62,14 +65,17 @@ __all__ = [
     "NotificationPreferences",
     "Participant",
     "ParticipantSettings",
+    "PersonalExport",
     "Pin",
     "PollOption",
     "PollResults",
     "PrivateState",
     "Profile",
+    "PurgeRun",
     "Reaction",
     "Receipt",
     "Report",
+    "RetentionPreview",
     "Revision",
     "SavedMessage",
     "ScheduledMessage",
@@ -80,9 +86,11 @@ __all__ = [
     "Thread",
     "ThreadRead",
     "Tier",
+    "TierChange",
     "UnreadByParty",
     "UnreadTotal",
     "User",
     "UserReaction",
     "Vote",
+    "WrittenExport",
 ]

@@ -20,6 +20,8 @@ class ConversationInfo(Model):
     kind: ``direct``, ``group`` or ``subject``; later versions may add some.
     status: ``open`` or ``closed``; in a closed one nobody writes.
     slow_mode_seconds: How long a member waits between two messages; 0: not at all.
+    retention: For how long messages live here, as PostgreSQL writes intervals (``30 days``); None:
+        as the tenant's settings say.
     epoch: Which topic of Realtime it is on.
     """
 
@@ -33,6 +35,7 @@ class ConversationInfo(Model):
     subject_type: str | None = None
     subject_id: str | None = None
     slow_mode_seconds: int = 0
+    retention: str | None = None
     created_by: UUID | None
     created_at: datetime
     last_activity_at: datetime | None = None

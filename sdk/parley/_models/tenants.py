@@ -57,7 +57,9 @@ class Tier(Model):
 class TenantSettings(Model):
     """What a tenant decides for itself. What each means is in docs/explanation/schema.md.
 
-    edit_window: As PostgreSQL writes intervals (``00:15:00``); None: no limit.
+    edit_window, retention, downgrade_grace, restore_window: As PostgreSQL writes intervals
+        (``00:15:00``). None: no limit.
+    retention_mode: ``sender_tier``, ``longest_tier`` or ``fixed``, where ``retention`` counts.
     """
 
     relation: ClassVar[str] = "settings"
@@ -76,3 +78,8 @@ class TenantSettings(Model):
     attachment_max_bytes: int
     attachment_mime_types: tuple[str, ...]
     search_language: str
+    retention_mode: str
+    retention: str | None
+    downgrade_grace: str
+    restore_window: str
+    may_set_retention: bool

@@ -17,11 +17,13 @@ from .auth import Auth
 from .contacts import Contacts
 from .conversations import Conversations
 from .devices import Devices
+from .exports import Exports
 from .inbox import Inbox
 from .me import Me
 from .moderation import Moderation
 from .notifications import Notifications
 from .outbox import Outbox
+from .retention import Retention
 from .search import Search
 from .services import Services
 from .tables import Tables
@@ -71,6 +73,8 @@ class Parley:
         self._devices = Devices(self._services)
         self._tenants = Tenants(self._services)
         self._moderation = Moderation(self._services)
+        self._retention = Retention(self._services)
+        self._exports = Exports(self._services)
 
     @property
     def auth(self) -> Auth:
@@ -121,6 +125,16 @@ class Parley:
     def moderation(self) -> Moderation:
         """Reports, bans and the audit log."""
         return self._moderation
+
+    @property
+    def retention(self) -> Retention:
+        """How long messages live, and legal holds."""
+        return self._retention
+
+    @property
+    def exports(self) -> Exports:
+        """Everything of the user, to take along."""
+        return self._exports
 
     def outbox(self, path: Path | str) -> Outbox:
         """Messages in an SQLite file that are sent even if this program ends first.

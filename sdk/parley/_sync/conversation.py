@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -131,6 +131,17 @@ class Conversation(Marks):
         (``conversations_slow_mode_seconds_check``).
         """
         return self._changed(self._call("set_slow_mode", {"seconds": seconds}))
+
+    def set_retention(self, retention: timedelta | None) -> ConversationInfo:
+        """How long messages live here, those already sent too.
+
+        retention: None: as the tenant's settings say. For owners and admins, where the tenant lets
+            them (``may_set_retention``).
+
+        Raises PermissionDeniedError (``not_allowed_to_set_retention``), InvalidRequestError
+        (``conversations_retention_check``).
+        """
+        return self._changed(self._call("set_retention", {"retention": retention}))
 
     def leave(self) -> None:
         """Leaves. The longest-serving admin, or else member, follows the last owner.

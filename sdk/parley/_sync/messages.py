@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -150,6 +151,21 @@ class Messages(Here):
         """
         request = self._call("delete_message", {"seq": seq_of(message)})
         return self._services.rest.one(Message, request)
+
+    def restore(
+        self, messages: Iterable[Message | int], *, kept_until: datetime | None = None
+    ) -> int:
+        """Brings back messages that were deleted for everyone or have expired, and returns how
+        many. For owners and admins of the tenant, until the messages are purged.
+
+        kept_until: How long those that have expired are kept, with a time zone; None: for the
+            tenant's ``restore_window``.
+
+        Raises NotFoundError (``conversation_not_found``).
+        """
+        seqs: list[_wire.Argument] = [seq_of(message) for message in messages]
+        request = self._call("restore_messages", {"seqs": seqs, "kept_until": kept_until})
+        return self._services.rest.value(int, request)
 
     def revisions(self, message: Message | int) -> tuple[Revision, ...]:
         """The earlier texts of a message, oldest first; none when the tenant hides them."""

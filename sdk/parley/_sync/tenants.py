@@ -68,6 +68,11 @@ class Tenants:
         attachment_max_bytes: int | _wire.NotGiven = _wire.NOT_GIVEN,
         attachment_mime_types: Iterable[str] | _wire.NotGiven = _wire.NOT_GIVEN,
         search_language: str | _wire.NotGiven = _wire.NOT_GIVEN,
+        retention_mode: str | _wire.NotGiven = _wire.NOT_GIVEN,
+        retention: timedelta | _wire.NotGiven | None = _wire.NOT_GIVEN,
+        downgrade_grace: timedelta | _wire.NotGiven = _wire.NOT_GIVEN,
+        restore_window: timedelta | _wire.NotGiven = _wire.NOT_GIVEN,
+        may_set_retention: bool | _wire.NotGiven = _wire.NOT_GIVEN,
     ) -> TenantSettings:
         """Changes what is given. For owners and admins of the tenant.
 
@@ -88,6 +93,11 @@ class Tenants:
             "attachment_max_bytes": attachment_max_bytes,
             "attachment_mime_types": types if isinstance(types, _wire.NotGiven) else list(types),
             "search_language": search_language,
+            "retention_mode": retention_mode,
+            "retention": retention,
+            "downgrade_grace": downgrade_grace,
+            "restore_window": restore_window,
+            "may_set_retention": may_set_retention,
         }
         key = _wire.equals("tenant_id", checked_id(tenant_id, "tenant_id"))
         request = _wire.update("settings", row, key)

@@ -141,7 +141,7 @@ def encoded(value: Argument | NotGiven) -> JsonValue:
     if isinstance(value, datetime | time):
         return value.isoformat()
     if isinstance(value, timedelta):
-        return f"{value.total_seconds()} seconds"
+        return f"{value.days} days {value.seconds + value.microseconds / 1e6} seconds"
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Mapping):
