@@ -248,7 +248,7 @@ def spoil_sqlite(path: Path) -> None:
     with sqlite3.connect(path) as lite:
         lite.execute("""update messages_v2 set "createdAt" = 'yesterday' where id = 'ms20'""")
         lite.execute(
-            """update messages_v2 set "createdAt" = '2026-11-01T08:00:21.500Z' where id = 'ms21'"""
+            """update messages_v2 set "createdAt" = '2026-11-01T08:00:23.500Z' where id = 'ms23'"""
         )
         lite.execute("""update messages_v2 set content = x'ff00fe' where id = 'ms22'""")
     lite.close()
