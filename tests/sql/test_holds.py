@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from support.retention import OTHER_TENANT, TENANT, make_other_room, make_room
+from support.retention import OTHER_TENANT, TENANT, make_admin, make_other_room, make_room
 
 NOBODY = "00000000-0000-4000-8000-00000000ffff"
 HELD = "select user_id::text from chat.legal_holds"
@@ -19,19 +19,14 @@ def room(database):
     return room
 
 
-def make_admin(room, name):
-    room.owner(
-        "update chat.tenant_members set role = 'admin' where tenant_id = %s and user_id = %s",
-        room.tenant, room.ids[name],
-    )  # fmt: skip
-
-
 def refused(room, name, query, *values):
     """With which code; None: a server with the service role."""
     role = "authenticated" if name else "service_role"
-    with room.database.acting(room.ids.get(name), role=role) as connection:
-        with pytest.raises(psycopg.Error) as error:
-            connection.execute(query.encode(), values)
+    with (
+        room.database.acting(room.ids.get(name), role=role) as connection,
+        pytest.raises(psycopg.Error) as error,
+    ):
+        connection.execute(query.encode(), values)
     return error.value.diag.message_detail
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import uuid
 
+import psycopg
 import pytest
 
-from support.retention import TENANT, make_room
+from support.retention import TENANT, make_admin, make_other_room, make_room
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def test_what_expired_is_restored_for_a_window(room):
     room.after(91)
     room.sweep()
     assert room.owner("select from chat.messages") == []
+    assert room.owner("select from chat_private.restored_messages") == []
     assert room.service("select chat.restore_messages(%s, '{1}')", room.id) == [(0,)]
 
 
@@ -51,6 +53,69 @@ def test_what_was_deleted_is_restored_until_it_is_purged(room):
             "select body, r.emoji from chat.messages as m"
             " inner join chat.reactions as r on m.seq = r.message_seq"
         ).fetchall() == [("mistake", "+")]
+    assert room.expires(1) == 30
+    room.check()
+
+
+def test_only_admins_of_the_tenant_restore(room):
+    other = make_other_room(room)
+    make_admin(other, "alice")
+    make_admin(room, "carol")
+    room.send("alice")
+    room.call("alice", "select (chat.delete_message(%s, 1)).seq", room.id)
+    restore = "select chat.restore_messages(%s, '{1}')"
+    for name in ("alice", "bob"):
+        with pytest.raises(psycopg.Error) as error:
+            room.call(name, restore, room.id)
+        assert error.value.diag.message_detail == "conversation_not_found"
+    body = "select body from chat.messages"
+    assert room.owner(body) == [(None,)]
+    assert room.call("carol", restore, room.id) == 1
+    assert room.owner(body) == [("hello",)]
+
+
+def test_what_is_purged_stays_so_whatever_becomes_of_its_time(room):
+    """Its tombstone is there, for a reply."""
+    room.tier("bob", "privileged")
+    room.send("alice", "question")
+    room.send("bob", "answer", reply_to_seq=1)
+    for day in (30, 60):
+        room.after(day)
+        room.sweep()
+    room.tier("alice", "privileged")
+    assert room.expires(1) == 180
+    assert room.owner(
+        "select m.body, deleted_at is not null, purged_at is not null from chat.messages as m"
+        " inner join chat_private.deleted_messages as d on m.seq = d.message_seq"
+    ) == [(None, True, True)]
+    room.check()
+    for day in (180, 210, 240):
+        room.after(day)
+        room.sweep()
+    assert room.owner("select from chat.messages") == []
+    assert room.service("select sum(messages)::int from chat.purge_runs") == [(2,)]
+
+
+def test_a_sweep_passes_by_a_conversation_that_somebody_writes_in(room):
+    room.send("alice")
+    room.after(30)
+    room.sweep()
+    room.after(60)
+    with psycopg.connect(room.database.url) as writing:
+        writing.execute("select from chat.conversations for no key update")
+        assert room.sweep(batch_size=1)["purged"] == 0
+    assert room.sweep(batch_size=1)["purged"] == 1
+
+
+def test_what_the_system_said_expires_and_counts_as_little_as_before(room):
+    room.settings("retention_mode = 'fixed', retention = '30 days'")
+    room.send("alice")
+    room.owner(
+        "insert into chat.messages (conversation_id, sender_id, kind, body)"
+        " values (%s, %s, 'system', 'renamed it')", room.id, room.ids["alice"],
+    )  # fmt: skip
+    room.after(30)
+    assert room.sweep()["marked"] == 2
     room.check()
 
 

@@ -55,3 +55,65 @@ def test_a_preview_of_another_policy_is_what_comes_of_it(room):
         )
     room.owner("update chat.settings set retention_mode = 'fixed', retention = '40 days'")
     assert room.sweep()["marked"] == 3
+
+
+PREVIEW = "select step, messages from chat.preview_retention(%s, policy => %s)"
+AS_IT_IS = (None, "{}")
+"""The same policy: what is written is believed, and what is supposed is computed."""
+
+
+@pytest.mark.parametrize("policy", AS_IT_IS)
+def test_what_was_deleted_does_not_expire_and_is_purged_after_the_window(room, policy):
+    for _ in range(2):
+        room.send("alice")
+    room.after(5)
+    room.call("alice", "select (chat.delete_message(%s, 1)).seq", room.id)
+    room.after(30)
+    assert room.service(PREVIEW, TENANT, policy) == [("expire", 1)]
+    assert room.sweep() == {"rewritten": 0, "marked": 1, "purged": 0}
+    assert room.service(PREVIEW, TENANT, policy) == []
+    room.after(35)
+    assert room.service(PREVIEW, TENANT, policy) == [("purge", 1)]
+
+
+@pytest.mark.parametrize("policy", AS_IT_IS)
+def test_of_a_day_that_expires_which_is_old_enough(room, policy):
+    room.send("alice")
+    room.after(0.2)
+    room.send("alice")
+    room.after(30.1)
+    assert room.service(PREVIEW, TENANT, policy) == [("expire", 1)]
+    assert room.sweep()["marked"] == 1
+    assert room.seen("bob") == [2]
+
+
+@pytest.mark.parametrize("policy", AS_IT_IS)
+def test_what_was_restored_lives_for_its_time(room, policy):
+    room.send("alice")
+    room.after(31)
+    room.sweep()
+    room.service("select chat.restore_messages(%s, '{1}')", room.id)
+    assert room.service(PREVIEW, TENANT, policy) == []
+    room.after(61)
+    assert room.service(PREVIEW, TENANT, policy) == [("expire", 1)]
+
+
+@pytest.mark.parametrize("policy", AS_IT_IS)
+def test_what_was_purged_is_not_purged_again(room, policy):
+    room.tier("bob", "privileged")
+    room.send("alice", "question")
+    room.send("bob", "answer", reply_to_seq=1)
+    for day in (30, 60):
+        room.after(day)
+        room.sweep()
+    assert room.service(PREVIEW, TENANT, policy) == []
+
+
+def test_what_another_policy_brings_back_is_not_purged(room):
+    room.send("alice")
+    room.after(30)
+    room.sweep()
+    room.after(60)
+    for lasts, steps in (("20 days", [("purge", 1)]), ("61 days", []), (None, [])):
+        policy = json.dumps({"tiers": {"free": lasts}})
+        assert room.service(PREVIEW, TENANT, policy) == steps

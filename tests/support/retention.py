@@ -22,7 +22,7 @@ class Room:
 
     def owner(self, query: str, *values: object) -> list[tuple]:
         found = self.database.owner.execute(query.encode(), values)
-        return found.fetchall() if found.description else []
+        return found.fetchall() if found.description is not None else []
 
     def call(self, name: str, query: str, *values: object) -> object:
         with self.database.acting(self.ids[name]) as connection:
@@ -124,3 +124,11 @@ def _started(room: Room) -> Room:
     group = "select (chat.start_group('Room', %s, tenant_id => %s)).id::text"
     room.id = room.call("alice", group, [room.ids["bob"], room.ids["carol"]], room.tenant)
     return room
+
+
+def make_admin(room: Room, name: str) -> None:
+    """Of the room's tenant; in the room they are what they were."""
+    room.owner(
+        "update chat.tenant_members set role = 'admin' where tenant_id = %s and user_id = %s",
+        room.tenant, room.ids[name],
+    )  # fmt: skip
