@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from support.retention import TENANT, make_room
+from support.retention import TENANT, make_admin, make_room
 
 
 @pytest.fixture
@@ -38,84 +38,44 @@ def test_a_message_expires_is_marked_and_is_purged(room):
     ]
 
 
-def test_an_upgrade_extends_what_was_sent(room):
+def test_a_server_with_the_service_role_changes_what_messages_live_by(room):
     room.send("alice")
-    room.after(29)
-    room.tier("alice", "privileged")
+    tier = "update chat.tenant_members set tier = 'privileged' where user_id = %s returning tier"
+    room.service(tier, room.ids["alice"])
     assert room.expires(1) == 180
-    room.after(30)
-    assert room.seen("bob") == [1]
+    room.service(
+        "update chat.tiers set retention = '90 days' where name = 'privileged' returning 1"
+    )
+    assert room.expires(1) == 90
+    settings = "update chat.settings set retention_mode = 'fixed', retention = '7 days' returning 1"
+    room.service(settings)
+    assert room.expires(1) == 7
 
 
-def test_a_downgrade_applies_after_the_grace(room):
+def test_nobody_is_told_where_nothing_changed(room):
+    room.settings("may_set_retention = true")
+    room.call("alice", "select (chat.set_retention(%s, '1 day')).id", room.id)
+    room.send("alice")
+    revisions = "select rev, sync_from_rev from chat.conversations"
+    before = room.owner(revisions)
     room.tier("alice", "privileged")
-    room.send("alice")
-    room.after(50)
-    room.send("alice")
-    room.after(100)
-    room.tier("alice", "free")
-    room.send("alice")
-    assert [room.expires(seq) for seq in (1, 2, 3)] == [130, 130, 130]
-    room.after(115)
+    assert room.owner(revisions) == before
+
+
+def test_a_conversation_knows_when_the_first_message_that_is_there_expires(room):
+    first = (
+        "select extract(epoch from expires_from - '2027-01-01 12:00Z') / 8640"
+        " from chat.conversations"
+    )
+    for day in (0, 0.1, 1):
+        room.after(day)
+        room.send("alice")
+    room.call("alice", "select (chat.delete_message(%s, 1)).seq", room.id)
     room.tier("alice", "privileged")
-    assert [room.expires(seq) for seq in (1, 2, 3)] == [180, 230, 280]
-
-
-def test_an_upgrade_brings_back_what_expired(room):
-    room.send("alice")
-    room.send("bob")
-    room.after(31)
-    room.sweep()
-    assert room.seen("bob") == []
-    room.tier("alice", "privileged")
-    assert room.seen("bob") == [1]
-    room.check()
-    assert room.owner("select body from chat.messages where seq = 1") == [("hello",)]
-
-
-# Tiers ----------------------------------------------------------------------------------------
-
-
-def test_each_of_several_downgrades_counts_from_its_own_time(room):
+    assert room.owner(first) == [(1801,)]
+    room.call("alice", "select (chat.delete_message(%s, 2)).seq", room.id)
     room.tier("alice", "privileged_plus")
-    room.send("alice")
-    room.after(200)
-    room.tier("alice", "privileged")
-    room.after(210)
-    room.tier("alice", "free")
-    # Privileged from day 230 on, when it is 230 days old: it goes then, not on day 240.
-    assert room.expires(1) == 230
-    room.send("alice")
-    assert room.expires(2) == 240
-
-
-def test_a_smaller_downgrade_takes_the_place_of_one_to_come(room):
-    room.tier("alice", "privileged_plus")
-    room.send("alice")
-    room.after(100)
-    room.tier("alice", "free")
-    assert room.expires(1) == 130
-    room.after(110)
-    room.tier("alice", "privileged")
-    assert room.expires(1) == 180
-    assert room.owner(
-        "select from_tier, to_tier, effective_at = changed_at, ended_at is null"
-        " from chat.tier_changes order by id"
-    ) == [
-        ("free", "privileged_plus", True, False),
-        ("privileged_plus", "free", False, False),
-        ("privileged_plus", "privileged", False, True),
-    ]
-
-
-def test_who_is_downgraded_reads_of_it_and_others_do_not(room):
-    room.tier("alice", "privileged")
-    with room.database.acting(room.ids["alice"]) as connection:
-        assert connection.execute(
-            "select to_tier, applied_at is not null from chat.tier_changes"
-        ).fetchall() == [("privileged", True)]
-    with room.database.acting(room.ids["bob"]) as connection:
-        assert connection.execute("select from chat.tier_changes").fetchall() == []
+    assert room.owner(first) == [(3660,)]
 
 
 def test_clients_are_told_to_load_anew_what_was_rewritten(room):
@@ -205,3 +165,7 @@ def test_an_admin_decides_for_a_conversation_where_the_tenant_lets_them(room):
     assert room.expires(1) == 1
     room.call("alice", "select (chat.set_retention(%s)).id", room.id)
     assert room.expires(1) == 30
+    # Whoever moderates the tenant, as a member here.
+    make_admin(room, "carol")
+    room.call("carol", "select (chat.set_retention(%s, '2 days')).id", room.id)
+    assert room.expires(1) == 2
