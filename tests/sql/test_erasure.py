@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from support.retention import OTHER_TENANT, TENANT, found, make_full_room, make_room
+from support.retention import OTHER_TENANT, TENANT, found, make_full_room
 
 MARK = "quetzalcoatl"
 
