@@ -14,7 +14,9 @@ import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import NamedTuple
 
+import pglast
 import psycopg
 from isolation import (
     FOLDER,
@@ -60,13 +62,36 @@ class Report:
     differences: list[Difference]
 
 
+Address = tuple[int, int, int]
+"""Where a database has something: the catalogue, the oid and, of a column, its number."""
+
+
+class Entry(NamedTuple):
+    """Something of structure.sql. ``part_of`` is the oid of what it goes with, 0 if nothing."""
+
+    kind: str
+    name: str
+    definition: str
+    address: Address
+    part_of: int
+
+
+def read_entries(connection: psycopg.Connection) -> list[Entry]:
+    """What Parley consists of in this database, and where."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local search_path = ''")
+        rows = connection.execute((FOLDER / "structure.sql").read_bytes()).fetchall()
+    return [
+        Entry(kind, name, definition, (catalogue, oid, part), part_of)
+        for kind, name, definition, catalogue, oid, part, part_of in rows
+    ]
+
+
 def read_structure(connection: psycopg.Connection) -> Structure:
     """What Parley consists of in this database."""
     found: Structure = defaultdict(dict)
-    with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")
-        for kind, name, definition in connection.execute((FOLDER / "structure.sql").read_bytes()):
-            found[kind][name] = definition
+    for entry in read_entries(connection):
+        found[entry.kind][entry.name] = entry.definition
     return dict(found)
 
 
@@ -76,7 +101,7 @@ def compare_structure(expected: Structure, found: Structure) -> list[Difference]
     for kind in sorted({*expected, *found}):
         wanted, actual = expected.get(kind, {}), found.get(kind, {})
         for name in sorted({*wanted, *actual}):
-            if wanted.get(name) != actual.get(name):
+            if not _is_same(kind, wanted.get(name), actual.get(name)):
                 differences.append(
                     Difference(
                         f"{kind} {name}",
@@ -85,6 +110,32 @@ def compare_structure(expected: Structure, found: Structure) -> list[Difference]
                     )
                 )
     return differences
+
+
+_STATEMENTS = {
+    "check": "alter table t add {}",
+    "index": "{}",
+    "policy": "create policy p on t as {}",
+    "trigger": "{}",
+}
+
+
+def _is_same(kind: str, expected: str | None, found: str | None) -> bool:
+    if expected == found or expected is None or found is None or kind not in _STATEMENTS:
+        return expected == found
+    try:
+        return says_same(_STATEMENTS[kind].format(expected), _STATEMENTS[kind].format(found))
+    except pglast.parser.ParseError:
+        return False  # Words of ours are in it: disabled, not valid.
+
+
+def says_same(statement: str, other: str) -> bool:
+    """Whether two statements are the same to PostgreSQL.
+
+    What it prints of `a between b and c and d`, or of a comparison of rows, has other parentheses
+    once it was read back: after a dump, or a mend.
+    """
+    return bool(pglast.parse_sql(statement) == pglast.parse_sql(other))
 
 
 def compare_behaviour(
@@ -175,7 +226,7 @@ def golden_files(connection: psycopg.Connection) -> dict[str, str]:
     }
 
 
-def _local_url() -> str:
+def local_url() -> str:
     made = subprocess.run(
         [sys.executable, "-m", "parley_stack", "status", "-o", "json", "--workdir", str(ROOT)],
         check=False,
@@ -183,23 +234,23 @@ def _local_url() -> str:
         text=True,
     )
     if made.returncode:
-        _fail("no local backend is running", "./scripts/start, or give --db-url")
+        fail("no local backend is running", "./scripts/start, or give --db-url")
     return str(json.loads(made.stdout)["DB_URL"])
 
 
-def _check_connection(connection: psycopg.Connection) -> None:
+def check_connection(connection: psycopg.Connection) -> None:
     (row,) = connection.execute(
         "select to_regnamespace('chat') is not null, bool_and(pg_has_role(r.oid, 'member'))"
         " from pg_roles as r where r.rolname in ('anon', 'authenticated', 'service_role')"
         " or r.oid = (select n.nspowner from pg_namespace as n where n.nspname = 'chat')"
     ).fetchall()
     if not row[0]:
-        _fail("Parley is not installed in this database", "supabase db push, or another --db-url")
+        fail("Parley is not installed in this database", "supabase db push, or another --db-url")
     if not row[1]:
-        _fail("this role cannot act as everybody else", "connect as the one that installed Parley")
+        fail("this role cannot act as everybody else", "connect as the one that installed Parley")
 
 
-def _fail(message: str, hint: str) -> None:
+def fail(message: str, hint: str) -> None:
     print(f"error: {message}\n  hint: {hint}", file=sys.stderr)
     sys.exit(2)
 
@@ -233,11 +284,11 @@ def main() -> int:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     arguments = parser.parse_args()
     try:
-        with psycopg.connect(arguments.db_url or _local_url(), autocommit=True) as connection:
-            _check_connection(connection)
+        with psycopg.connect(arguments.db_url or local_url(), autocommit=True) as connection:
+            check_connection(connection)
             report = verify(connection)
     except psycopg.OperationalError as error:
-        _fail(f"no connection: {error}", "check --db-url")
+        fail(f"no connection: {error}", "check --db-url")
     if arguments.output == "json":
         print(json.dumps(asdict(report), indent=1, ensure_ascii=False))
     else:

@@ -89,7 +89,6 @@ begin
         where
             m.conversation_id = keep_expires_from.conversation_id
             and m.deleted_at is null
-            and m.expires_at is not null
             and (m.expires_at at time zone 'UTC')::date = v_day
         limit 1000
     ) as f;
@@ -148,7 +147,6 @@ begin
         d.conversation_id = rewrite_expiries.conversation_id
         and d.message_seq = any (v_changed)
         and d.is_expired
-        and d.purged_at is null
         and (m.expires_at is null or m.expires_at > chat_private.now());
     return coalesce(cardinality(v_changed), 0);
 end;

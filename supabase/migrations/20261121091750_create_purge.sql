@@ -286,7 +286,7 @@ begin
     from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
     inner join chat_private.deleted_messages as d
         on p.conversation_id = d.conversation_id and p.seq = d.message_seq
-    where d.purged_at is not null and d.due_at <= v_now;
+    where d.due_at <= v_now;
     if v_seqs is null then
         return 0;
     end if;
