@@ -1,4 +1,5 @@
-"""Verifies an installed database: its structure, and what everybody may and may not do.
+"""Verifies an installed database: its structure, what everybody may and may not do, and that nobody
+has changed its records.
 
 Exit status: 0 nothing found, 1 something found, 2 it could not be verified.
 """
@@ -55,6 +56,7 @@ class Report:
 
     objects: int
     attempts: int
+    records: int
     seconds: float
     attacks: list[Attack]
     differences: list[Difference]
@@ -154,11 +156,33 @@ def compare_behaviour(
     ]
 
 
+def check_records(connection: psycopg.Connection) -> tuple[int, list[Difference]]:
+    """How many entries all audit logs have, purges among them, and which chains are broken."""
+    try:
+        chains = connection.execute(
+            "select t.tenant_id, v.entries, v.broken_seq, v.problem from ("
+            "select tenant_id from chat_private.audit_heads"
+            " union select tenant_id from chat_private.audit_log"
+            ") as t cross join lateral chat_private.verify_audit_log(t.tenant_id) as v order by 1"
+        ).fetchall()
+    except psycopg.errors.Error as error:
+        return 0, [Difference("the audit logs", "can be checked", f"cannot: {error}")]
+    return sum(entries for _, entries, _, _ in chains), [
+        Difference(
+            f"audit log of tenant {tenant_id}", "unbroken", f"broken at {broken_seq}: {problem}"
+        )
+        for tenant_id, _, broken_seq, problem in chains
+        if problem is not None
+    ]
+
+
 def verify(connection: psycopg.Connection) -> Report:
-    """Compares the structure and plays everything."""
+    """Compares the structure, checks the records and plays everything."""
     start = time.monotonic()
     structure = read_structure(connection)
     differences = compare_structure(golden_structure(), structure)
+    records, broken = check_records(connection)
+    differences += broken
     attempts: list[Attempt] = []
     attacks: list[Attack] = []
     try:
@@ -173,6 +197,7 @@ def verify(connection: psycopg.Connection) -> Report:
     return Report(
         sum(map(len, structure.values())),
         len(attempts),
+        records,
         round(time.monotonic() - start, 2),
         attacks,
         differences,
@@ -242,9 +267,9 @@ def _print(report: Report) -> None:
         print(f"  expected: {difference.expected[:500]}")
         print(f"  found:    {difference.found[:500]}")
     print(
-        f"{report.objects} objects compared, {report.attempts} attacks played and undone"
-        f" in {report.seconds:.1f} s: {len(report.attacks)} succeeded,"
-        f" {len(report.differences)} other differences."
+        f"{report.objects} objects compared, {report.records} records checked,"
+        f" {report.attempts} attacks played and undone in {report.seconds:.1f} s:"
+        f" {len(report.attacks)} succeeded, {len(report.differences)} other differences."
     )
 
 
