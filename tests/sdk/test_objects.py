@@ -40,6 +40,23 @@ async def group(people: People) -> tuple[AsyncConversation, AsyncConversation, P
     return made, await member.parley.conversations.get(made.id), member
 
 
+async def test_everything_of_a_person(room: Room, tmp_path: Path) -> None:
+    await room.as_alice.send("mine")
+    seen: list[int] = []
+    written = await room.alice.parley.exports.write(
+        on_progress=lambda export: seen.append(export.row_count)
+    )
+    assert written.finished_at is not None
+    assert seen[0] == 0
+    saved: list[Progress] = []
+    rows = await room.alice.parley.exports.save(written, tmp_path, on_progress=saved.append)
+    assert len(rows.read_text().splitlines()) == written.row_count > 0
+    assert saved[-1].done_bytes == rows.stat().st_size
+    (listed,) = (await room.alice.parley.exports.list()).items
+    assert listed.id == written.id
+    assert (await room.bob.parley.exports.list()).items == ()
+
+
 async def test_replies_threads_edits_and_deletions(room: Room) -> None:
     first = await room.as_alice.send("first")
     answer = await room.as_bob.reply(first, "answer", mentions=[room.alice.id])
@@ -416,6 +433,8 @@ async def test_retention(stack: Stack, people: People) -> None:
     assert (await room.message(message.seq)).body == "to be kept"
     assert (await retention.purge_runs()).items == ()
     assert (await retention.tier_changes(user=admin.id)).items == ()
+    # Tests share a tenant.
+    await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
     with pytest.raises(PermissionDeniedError, match="cannot decide"):
         await room.set_retention(timedelta(days=7))
     await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)

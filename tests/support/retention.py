@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
 
 from parley_stack.testing import Database
@@ -132,3 +133,72 @@ def make_admin(room: Room, name: str) -> None:
         "update chat.tenant_members set role = 'admin' where tenant_id = %s and user_id = %s",
         room.tenant, room.ids[name],
     )  # fmt: skip
+
+
+def make_full_room(database: Database, mark: str) -> Room:
+    """Alice wrote much of what one can write, with the mark in it."""
+    room = make_room(database)
+    room.owner(
+        "update chat.profiles set username = %s, display_name = %s where id = %s",
+        mark, f"{mark} the first", room.ids["alice"],
+    )  # fmt: skip
+    room.send("alice", f"{mark} 1")
+    room.send("bob", "an answer", reply_to_seq=1)
+    room.send("alice", f"{mark} 3", thread_root_seq=2)
+    room.call("alice", "select (chat.edit_message(%s, 1, %s)).seq", room.id, f"{mark} edited")
+    room.send("alice", f"{mark} deleted")
+    room.call("alice", "select (chat.delete_message(%s, 4)).seq", room.id)
+    room.call("bob", "select (chat.delete_message(%s, 2)).seq", room.id)
+    room.send("bob", "still here")
+    room.call("alice", "select chat.react(%s, 5, '+')", room.id)
+    room.call("bob", "select chat.react(%s, 1, '+')", room.id)
+    room.call("alice", "select chat.pin_message(%s, 5)", room.id)
+    room.call("alice", "select (chat.mark_read(%s)).rev", room.id)
+    with room.database.acting(room.ids["alice"]) as connection:
+        connection.execute(
+            "insert into chat.drafts (conversation_id, body) values (%s, %s)", (room.id, mark)
+        )
+        connection.execute(
+            "insert into chat.saved_messages (conversation_id, message_seq, note)"
+            " values (%s, 5, %s)", (room.id, mark),
+        )  # fmt: skip
+        connection.execute(
+            "select chat.schedule_message(%s, chat_private_now.at, %s)"
+            " from (select timestamptz '2027-02-01' as at) as chat_private_now", (room.id, mark)
+        )  # fmt: skip
+        connection.execute(
+            "select chat.register_device(gen_random_uuid(), 'fcm', %s)", (f"token of {mark}",)
+        )
+        connection.execute("select chat.request_contact(username => 'bob')")
+    for number in (1, 2):
+        path = f"{TENANT}/{room.id}/{uuid.uuid4()}/{mark}.png"
+        room.owner(
+            "insert into storage.objects (bucket_id, name, owner_id, version) values"
+            " ('chat-attachments', %s, %s, '1')", path, room.ids["alice"],
+        )  # fmt: skip
+        if number == 1:
+            room.owner(
+                "insert into chat.attachments (conversation_id, message_seq, position, path, name,"
+                " mime_type, size_bytes) values (%s, 1, 1, %s, %s, 'image/png', 9)",
+                room.id, path, mark,
+            )  # fmt: skip
+    room.owner("update chat.tenant_members set tier = 'privileged' where user_id = %s",
+               room.ids["alice"])  # fmt: skip
+    return room
+
+
+def found(room: Room, texts: list[str]) -> set[str]:
+    """Each column of the database in which one of the texts is."""
+    columns = room.owner(
+        "select c.oid::regclass::text, quote_ident(a.attname) from pg_class as c"
+        " inner join pg_attribute as a on c.oid = a.attrelid"
+        " inner join pg_namespace as n on c.relnamespace = n.oid"
+        " where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped"
+        " and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
+    )
+    pattern = "|".join(texts)
+    return {
+        f"{table}.{column}"
+        for table, column in columns
+        if room.owner(f"select 1 from {table} where {column}::text ~* %s limit 1", pattern)
+    }

@@ -41,6 +41,23 @@ def group(people: People) -> tuple[Conversation, Conversation, Person]:
     return made, member.parley.conversations.get(made.id), member
 
 
+def test_everything_of_a_person(room: Room, tmp_path: Path) -> None:
+    room.as_alice.send("mine")
+    seen: list[int] = []
+    written = room.alice.parley.exports.write(
+        on_progress=lambda export: seen.append(export.row_count)
+    )
+    assert written.finished_at is not None
+    assert seen[0] == 0
+    saved: list[Progress] = []
+    rows = room.alice.parley.exports.save(written, tmp_path, on_progress=saved.append)
+    assert len(rows.read_text().splitlines()) == written.row_count > 0
+    assert saved[-1].done_bytes == rows.stat().st_size
+    (listed,) = (room.alice.parley.exports.list()).items
+    assert listed.id == written.id
+    assert (room.bob.parley.exports.list()).items == ()
+
+
 def test_replies_threads_edits_and_deletions(room: Room) -> None:
     first = room.as_alice.send("first")
     answer = room.as_bob.reply(first, "answer", mentions=[room.alice.id])
@@ -413,6 +430,8 @@ def test_retention(stack: Stack, people: People) -> None:
     assert (room.message(message.seq)).body == "to be kept"
     assert (retention.purge_runs()).items == ()
     assert (retention.tier_changes(user=admin.id)).items == ()
+    # Tests share a tenant.
+    admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
     with pytest.raises(PermissionDeniedError, match="cannot decide"):
         room.set_retention(timedelta(days=7))
     admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)
