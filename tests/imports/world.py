@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from catalogue import read_catalogue
 from importer.apply import apply
 from importer.bucket import Bucket
 from importer.finish import finish
@@ -14,7 +15,6 @@ from importer.plan import Plan, make_plan
 from importer.rollback import rollback
 from importer.source import read_source
 from importer.verify import Report, current_plan, verify
-from support.catalogue import read_catalogue
 
 from support.databases import Database
 

@@ -117,9 +117,9 @@ def test_it_goes_in_batches_that_can_be_cut_off(room):
     room.check()
 
 
-def test_who_is_not_there_is_not_erased(room):
+def test_who_is_not_there_is_not_erased(database):
     with pytest.raises(psycopg.Error) as error:
-        room.service("select chat.erase_user(%s)", OTHER_TENANT)
+        database.owner.execute("select chat.erase_user(gen_random_uuid())")
     assert error.value.diag.message_detail == "user_not_found"
 
 
