@@ -44,7 +44,15 @@ interface Link {
   url: string;
 }
 
-const NOT_FOUND = new Set([400, 404]);
+/** Whether Storage has no such file: it says 400, and 404 in the body. */
+function isGone(error: unknown): boolean {
+  if (!(error instanceof BackendError)) return false;
+  try {
+    return String(JSON.parse(error.text).statusCode) === "404";
+  } catch {
+    return false;
+  }
+}
 
 /** Copies a file of the person's beside the parts, unless it is gone, or there already. */
 async function copyFile(
@@ -63,9 +71,7 @@ async function copyFile(
     return copy;
   } catch (error) {
     // Purged meanwhile: nobody has it any more.
-    if (error instanceof BackendError && NOT_FOUND.has(error.status)) {
-      return null;
-    }
+    if (isGone(error)) return null;
     throw error;
   }
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import isolation
 import psycopg
 import pytest
+from catalogue import read_catalogue
 
-from support.catalogue import read_catalogue
 from support.databases import MIGRATIONS, Database, migrate
 from support.stacks import ROOT
 

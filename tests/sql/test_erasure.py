@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from support.retention import TENANT, found, make_full_room
+from support.retention import OTHER_TENANT, TENANT, found, make_full_room
 
 MARK = "quetzalcoatl"
 
@@ -66,6 +66,10 @@ def test_a_scan_of_the_whole_database_finds_what_is_declared_and_no_more(room):
 
 
 def test_the_certificate_counts_what_went_and_the_log_has_it(room):
+    other = "insert into chat.tenants (id, slug, name) values (%s, 'b', 'B')"
+    room.owner(other, OTHER_TENANT)
+    record = "select chat_private.record_audit(%s, 'hold_placed', null, null, '{}')"
+    room.owner(record, OTHER_TENANT)
     certificate, _ = erase(room, "alice")
     counts = certificate["counts"]
     assert counts["messages"] == 3
@@ -111,6 +115,12 @@ def test_it_goes_in_batches_that_can_be_cut_off(room):
     assert batches >= 6
     assert certificate["counts"]["messages"] == 53
     room.check()
+
+
+def test_who_is_not_there_is_not_erased(database):
+    with pytest.raises(psycopg.Error) as error:
+        database.owner.execute("select chat.erase_user(gen_random_uuid())")
+    assert error.value.diag.message_detail == "user_not_found"
 
 
 @pytest.mark.parametrize("scope", ["user", "conversation", "tenant"])

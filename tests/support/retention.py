@@ -1,4 +1,4 @@
-"""A group of three whose clock a test sets."""
+"""Groups of three whose clock a test sets."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from parley_stack.testing import Database
 
 TENANT = "00000000-0000-4000-8000-000000000001"
+OTHER_TENANT = "00000000-0000-4000-8000-000000000002"
 
 
 @dataclass
 class Room:
-    """A group of alice, bob and carol, in a database whose clock can be set."""
+    """A group of alice's, bob's and carol's, in a database whose clock can be set."""
 
     database: Database
     ids: dict[str, str]
+    tenant: str = TENANT
     id: str = ""
 
     def owner(self, query: str, *values: object) -> list[tuple]:
         found = self.database.owner.execute(query.encode(), values)
-        return found.fetchall() if found.description else []
+        return found.fetchall() if found.description is not None else []
 
     def call(self, name: str, query: str, *values: object) -> object:
         with self.database.acting(self.ids[name]) as connection:
@@ -47,27 +49,44 @@ class Room:
 
     def seen(self, name: str) -> list[int]:
         """The messages that somebody can read."""
+        query = "select seq from chat.messages where conversation_id = %s order by seq"
         with self.database.acting(self.ids[name]) as connection:
-            return [s for (s,) in connection.execute("select seq from chat.messages order by seq")]
+            return [seq for (seq,) in connection.execute(query, (self.id,))]
 
     def tier(self, name: str, tier: str) -> None:
         self.owner(
-            "update chat.tenant_members set tier = %s where user_id = %s", tier, self.ids[name]
-        )
+            "update chat.tenant_members set tier = %s where tenant_id = %s and user_id = %s",
+            tier, self.tenant, self.ids[name],
+        )  # fmt: skip
+
+    def settings(self, changes: str) -> None:
+        """Of the tenant."""
+        self.owner(f"update chat.settings set {changes} where tenant_id = %s", self.tenant)
+
+    def hold(self, **scope: str) -> str:
+        """Of a user, a conversation, or without either the tenant; its id."""
+        names = "".join(f", {name} => %s" for name in scope)
+        hold = f"select (chat.place_hold('a case', tenant_id => %s{names})).id::text"
+        return self.service(hold, self.tenant, *scope.values())[0][0]
+
+    def put_off_rewriting(self) -> None:
+        """From now on what the owner of the database changes waits for a sweep."""
+        self.owner("select set_config('chat.retention_left', '0', false)")
 
     def expires(self, seq: int) -> float | None:
         """The day on which a message expires."""
         ((day,),) = self.owner(
             "select extract(epoch from expires_at - '2027-01-01 12:00Z') / 86400"
-            " from chat.messages where seq = %s",
-            seq,
-        )
+            " from chat.messages where conversation_id = %s and seq = %s",
+            self.id, seq,
+        )  # fmt: skip
         return None if day is None else float(day)
 
     def sweep(self, batch_size: int = 500) -> dict[str, int]:
+        """All of one; with a batch_size of 1 it must come to its end as well."""
         total = {"rewritten": 0, "marked": 0, "purged": 0}
         cursor = None
-        while True:
+        for _ in range(100):
             ((done,),) = self.owner(
                 "select chat.sweep_messages(%s, %s)",
                 batch_size,
@@ -78,6 +97,7 @@ class Room:
             if not done["has_more"]:
                 return total
             cursor = done["cursor"]
+        raise AssertionError(f"no end: {cursor}")
 
     def check(self) -> None:
         assert self.owner("select * from chat.check_counters()") == []
@@ -85,15 +105,34 @@ class Room:
 
 def make_room(database: Database) -> Room:
     """On day 0."""
-    made = Room(database, {name: database.user(name) for name in ("alice", "bob", "carol")})
-    made.after(0)
-    with database.acting(made.ids["alice"]) as connection:
-        row = connection.execute(
-            "select (chat.start_group('Room', %s)).id", ([made.ids["bob"], made.ids["carol"]],)
-        ).fetchone()
-    assert row
-    made.id = str(row[0])
-    return made
+    room = Room(database, {name: database.user(name) for name in ("alice", "bob", "carol")})
+    room.after(0)
+    return _started(room)
+
+
+def make_other_room(room: Room) -> Room:
+    """One of the same three, in another tenant."""
+    other = Room(room.database, room.ids, OTHER_TENANT)
+    room.owner("insert into chat.tenants (id, slug, name) values (%s, 'b', 'B')", OTHER_TENANT)
+    room.owner(
+        "insert into chat.tenant_members (tenant_id, user_id) select %s, unnest(%s::uuid [])",
+        OTHER_TENANT, list(room.ids.values()),
+    )  # fmt: skip
+    return _started(other)
+
+
+def _started(room: Room) -> Room:
+    group = "select (chat.start_group('Room', %s, tenant_id => %s)).id::text"
+    room.id = room.call("alice", group, [room.ids["bob"], room.ids["carol"]], room.tenant)
+    return room
+
+
+def make_admin(room: Room, name: str) -> None:
+    """Of the room's tenant; in the room they are what they were."""
+    room.owner(
+        "update chat.tenant_members set role = 'admin' where tenant_id = %s and user_id = %s",
+        room.tenant, room.ids[name],
+    )  # fmt: skip
 
 
 def make_full_room(database: Database, mark: str) -> Room:
