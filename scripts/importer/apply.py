@@ -120,7 +120,8 @@ def dsn_of(connection: psycopg.Connection) -> str:
 
 
 def _load_shard(url: str, batches: list[int], done: Callable[[int], None]) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, application_name=staging.WORKER) as connection:
+        connection.execute("set client_connection_check_interval = '500ms'")
         for batch in batches:
             row = connection.execute("select parley_import.load_batch(%s)", (batch,)).fetchone()
             assert row is not None

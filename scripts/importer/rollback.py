@@ -16,8 +16,6 @@ def rollback(
 ) -> int:
     """Removes what the import made, and says how many messages that was."""
     staging.lock(connection)
-    # What a killed run left loading ends first.
-    connection.execute("select from parley_import.batches for update")
     written = connection.execute("select * from parley_import.written_since()").fetchall()
     if written and not is_discarding:
         raise ImportFailed(

@@ -30,6 +30,8 @@ NEUTRAL = (
     "files",
 )
 _LOCK = 0x7061726C6579  # "parley"
+# The name of sessions that load for a run.
+WORKER = "parley import worker"
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,24 @@ class Staged:
 
 def lock(connection: psycopg.Connection, *, only_transaction: bool = False) -> None:
     """Raises when another run is under way. Held until the connection, or transaction, ends."""
-    function = "pg_try_advisory_xact_lock" if only_transaction else "pg_try_advisory_lock"
-    row = connection.execute(
-        sql.SQL("select {}(%s)").format(sql.Identifier(function)), (_LOCK,)
-    ).fetchone()
-    if row != (True,):
-        raise ImportFailed("Another import is running in this database.", "Wait until it ends.")
+    function = "pg_advisory_xact_lock" if only_transaction else "pg_advisory_lock"
+    try:
+        with connection.transaction():
+            # Long enough for the server to notice that a run was killed.
+            connection.execute("set local lock_timeout = '3s'")
+            connection.execute(sql.SQL("select {}(%s)").format(sql.Identifier(function)), (_LOCK,))
+    except psycopg.errors.LockNotAvailable:
+        raise ImportFailed(
+            "Another import is running in this database.", "Wait until it ends."
+        ) from None
+    connection.execute("set client_connection_check_interval = '500ms'")
+    if not only_transaction:
+        # Of a run that was killed: it would load on while this one reads how far that one came.
+        connection.execute(
+            "select pg_terminate_backend(a.pid, 10000) from pg_stat_activity as a"
+            " where a.application_name = %s and a.datname = current_database()",
+            (WORKER,),
+        )
 
 
 def has_record(connection: psycopg.Connection) -> bool:

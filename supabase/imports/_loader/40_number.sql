@@ -10,8 +10,6 @@ declare
         (select max(b.batch) + 1 from parley_import.batches as b), 0
     );
 begin
-    -- One that a killed run left behind may still be loading: it is waited for.
-    perform from parley_import.batches as b where not b.is_done for update;
     delete from parley_import.load as l
     using parley_import.batches as b
     where l.batch = b.batch and not b.is_done;
