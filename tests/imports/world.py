@@ -14,8 +14,8 @@ from importer.plan import Plan, make_plan
 from importer.rollback import rollback
 from importer.source import read_source
 from importer.verify import Report, current_plan, verify
-
 from support.catalogue import read_catalogue
+
 from support.databases import Database
 
 from . import exports
