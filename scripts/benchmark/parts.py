@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import database
+from . import database, http
 from .laboratory import Laboratory
 from .results import Results
 
 Part = Callable[[Laboratory, Results], None]
 PARTS: dict[str, Part] = {
     "database": database.measure,
+    "http": http.measure,
 }
