@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import database, http
+from . import database, http, sends
 from .laboratory import Laboratory
 from .results import Results
 
 Part = Callable[[Laboratory, Results], None]
 PARTS: dict[str, Part] = {
     "database": database.measure,
+    "sends": sends.measure,
     "http": http.measure,
 }
