@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import database, http, sends
+from . import database, delivery, http, sends
 from .laboratory import Laboratory
 from .results import Results
 
@@ -13,4 +13,5 @@ PARTS: dict[str, Part] = {
     "database": database.measure,
     "sends": sends.measure,
     "http": http.measure,
+    "delivery": delivery.measure,
 }
