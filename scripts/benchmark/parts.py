@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import database, delivery, http, sends
+from . import database, delivery, http, purge, sends, size, starts, storage
 from .laboratory import Laboratory
 from .results import Results
 
 Part = Callable[[Laboratory, Results], None]
 PARTS: dict[str, Part] = {
-    "database": database.measure,
-    "sends": sends.measure,
-    "http": http.measure,
-    "delivery": delivery.measure,
+    database.PART: database.measure,
+    size.PART: size.measure,
+    sends.PART: sends.measure,
+    http.PART: http.measure,
+    delivery.PART: delivery.measure,
+    storage.PART: storage.measure,
+    purge.PART: purge.measure,
+    starts.PART: starts.measure,
 }
