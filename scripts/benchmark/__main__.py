@@ -1,4 +1,4 @@
-"""``./scripts/bench [--scale SCALE] [--only PART] [--out FILE] [--compare OLD] [--check]``."""
+"""The command: ``./scripts/bench --help``."""
 
 from __future__ import annotations
 
@@ -7,37 +7,62 @@ import sys
 import time
 from pathlib import Path
 
+from . import compare, plots
 from .about import describe
 from .laboratory import laboratory
 from .parts import PARTS
-from .results import Results, table
+from .results import Results, read, table
 from .scales import SCALES
+
+_LEFT = (0, 1, 5, 6)
+"""Columns of words."""
 
 
 def main() -> int:
-    """Measures, prints tables, writes JSON; 1 when a ratio is off with --check."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--scale", choices=SCALES, default="small")
-    parser.add_argument("--only", choices=PARTS, action="append", help="this part (repeatable)")
-    parser.add_argument("--out", type=Path, help="write the figures, and plots beside them")
-    parser.add_argument("--compare", type=Path, help="say what changed since a run written before")
-    parser.add_argument("--check", action="store_true", help="fail when a ratio is off by a factor of 2")
+    """Measures, prints tables, writes JSON; 1 when --check finds a ratio that is off."""
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measures Parley next to named baselines, in one run."
+    )
+    add = parser.add_argument
+    add("--scale", choices=SCALES, default="small", help="how much data, how long (default: small)")
+    add("--only", choices=PARTS, action="append", help="this part; may be repeated")
+    add("--out", type=Path, metavar="FILE", help="write the figures, and plots beside them")
+    add("--compare", type=Path, metavar="OLD", help="say what changed since the run in this file")
+    add("--check", action="store_true", help="fail when a ratio is half as good as recorded")
     arguments = parser.parse_args()
-    scale = SCALES[arguments.scale]
-    results = Results(describe(scale, sys.argv[1:]))
-    with laboratory(scale) as lab:
-        results.add("load", "messages", "copy", "/s", [scale.messages / lab.load_seconds])
-        _print(results, "load")
-        for name, measure in PARTS.items():
-            if arguments.only and name not in arguments.only:
-                continue
-            began = time.monotonic()
-            measure(lab, results)
-            _print(results, name)
-            print(f"({time.monotonic() - began:.0f} s)", file=sys.stderr)
+    old = read(arguments.compare) if arguments.compare else None
+
+    results = Results(describe(SCALES[arguments.scale], sys.argv[1:]))
+    _run(results, arguments.scale, arguments.only or list(PARTS))
     if arguments.out:
         arguments.out.write_text(results.to_json())
+        plots.draw(results, arguments.out)
+    if old:
+        print("\nchanged")
+        for line in compare.changes(results, old):
+            print(f"  {line}")
+    if arguments.check:
+        off = [
+            line
+            for line in compare.off_ratios(results, read(compare.RECORDED))
+            if not arguments.only or line.partition(":")[0] in arguments.only
+        ]
+        print("\n".join(["", *(f"error: {line}" for line in off)]) if off else "\nratios as recorded")
+        return 1 if off else 0
     return 0
+
+
+def _run(results: Results, scale: str, parts: list[str]) -> None:
+    with laboratory(SCALES[scale]) as lab:
+        results.about["versions"] |= lab.versions()
+        rate = lab.scale.messages / lab.load_seconds
+        results.add("load", "messages, with their indexes", "copy", "/s", [rate])
+        _print(results, "load")
+        for name in parts:
+            began = time.monotonic()
+            PARTS[name](lab, results)
+            _print(results, name)
+            print(f"  ({time.monotonic() - began:.0f} s)", flush=True)
 
 
 def _print(results: Results, part: str) -> None:
@@ -46,8 +71,11 @@ def _print(results: Results, part: str) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     print(f"\n{part}")
     for row in rows:
-        texts = (f"{cell:{'<' if place in (0, 1, 5, 6) else '>'}{widths[place]}}" for place, cell in enumerate(row))
-        print("  " + "  ".join(texts).rstrip(), flush=True)
+        cells = (
+            f"{cell:{'<' if place in _LEFT else '>'}{widths[place]}}"
+            for place, cell in enumerate(row)
+        )
+        print("  " + "  ".join(cells).rstrip(), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ from psycopg import pq
 from . import bookconnect
 from .laboratory import Laboratory, one
 from .results import Results
+from .scales import Scale
 from .town import LARGE_ROOM, POWER_USER, Room, person, room
 from .words import COMMON_RANKS, RARE_RANKS, vocabulary
 
 PART = "database"
 _WARM_UP = 8
+_LEAST_ROUNDS = 12
+_SHARE_OF_SECONDS = 2
 _CHANGES = 1000
 
 Values = Sequence[object]
@@ -34,6 +37,7 @@ class Work:
     values: Callable[[], Values]
     designed: str | None = None
     """The same in BookConnect's schema, with the same values; None where it has nothing like it."""
+    is_write: bool = False
 
 
 class Runner:
@@ -61,51 +65,59 @@ class Runner:
 
 
 def measure(lab: Laboratory, results: Results) -> None:
-    """All operations, in each way in turn, so that a busy machine is busy for all."""
+    """All operations in each way, also in BookConnect's schema."""
     me = person(POWER_USER)
     with lab.connect("supabase_admin") as admin:
         bookconnect.install(admin)
-    with (
-        lab.acting(me) as policies,
-        lab.acting(me, "postgres") as owner,
-        lab.acting(me) as designed,
-        lab.connect("supabase_admin") as admin,
-    ):
-        ways = {
-            "policies": Runner(policies),
-            "table owner": Runner(owner),
-            "BookConnect": Runner(designed),
-        }
-        designed.execute("set search_path = bookconnect")
-        for work in works(lab, admin, policies):
-            _measure(work, ways, lab.scale.rounds, results)
+        with lab.acting(me) as mine, lab.acting(me, "postgres") as owner, lab.acting(me) as theirs:
+            theirs.execute("set search_path = bookconnect")
+            ways = {
+                "policies": Runner(mine),
+                "table owner": Runner(owner),
+                "BookConnect": Runner(theirs),
+            }
+            for work in works(lab, admin, mine):
+                for how, samples in _measure(work, ways, lab.scale).items():
+                    beside = {"policies": "table owner", "BookConnect": "policies"}.get(how)
+                    results.add(PART, work.name, how, "ms", samples, beside=beside)
         bookconnect.remove(admin)
 
 
-def _measure(work: Work, ways: dict[str, Runner], rounds: int, results: Results) -> None:
+def under_policies(lab: Laboratory) -> dict[str, list[float]]:
+    """The milliseconds of each operation as a user alone."""
+    with lab.connect("supabase_admin") as admin, lab.acting(person(POWER_USER)) as mine:
+        ways = {"policies": Runner(mine)}
+        return {
+            work.name: _measure(work, ways, lab.scale)["policies"]
+            for work in works(lab, admin, mine)
+        }
+
+
+def _measure(work: Work, ways: dict[str, Runner], scale: Scale) -> dict[str, list[float]]:
+    """Samples by way, each in turn, so that a busy machine is busy for all.
+
+    Ends after the scale's rounds, or when they take too long.
+    """
     samples: dict[str, list[float]] = {}
     for how, runner in ways.items():
         statement = work.designed if how == "BookConnect" else work.statement
         if statement is not None:
             samples[how] = []
             runner.prepare(work.name, statement)
-    for number in range(_WARM_UP + rounds):
-        order = list(samples)[number % len(samples) :] + list(samples)[: number % len(samples)]
-        # Reads are asked with the same values each way; a write cannot be done twice.
+    hows = list(samples)
+    until = time.perf_counter() + _SHARE_OF_SECONDS * scale.seconds
+    for number in range(_WARM_UP + scale.rounds):
+        # Whoever comes first finds less in memory.
+        turn = number % len(hows)
+        # Reads ask for the same each way; a write cannot be done twice.
         shared = work.values()
-        for how in order:
-            values = work.values() if work.name in WRITES else shared
-            taken = ways[how].run(work.name, values)
+        for how in hows[turn:] + hows[:turn]:
+            taken = ways[how].run(work.name, work.values() if work.is_write else shared)
             if number >= _WARM_UP:
                 samples[how].append(taken)
-    for how, values_of in samples.items():
-        beside = "table owner" if how == "policies" else "policies"
-        results.add(
-            PART, work.name, how, "ms", values_of, beside=None if how == "table owner" else beside
-        )
-
-
-WRITES = {"send", "mark_read", "react", "add participant"}
+        if number >= _WARM_UP + _LEAST_ROUNDS and time.perf_counter() > until:
+            break
+    return samples
 
 
 def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) -> list[Work]:
@@ -168,13 +180,22 @@ def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) ->
             "select chat.send_message($1, $2)",
             lambda: (next(send).id, "so this is what people say to each other all day long"),
             bookconnect.SEND,
+            is_write=True,
         ),
-        Work("mark_read", "select chat.mark_read($1)", read, bookconnect.MARK_READ),
-        Work("react", "select chat.react($1, $2, '🎉')", lambda: (large.id, next(newest))),
+        Work(
+            "mark_read", "select chat.mark_read($1)", read, bookconnect.MARK_READ, is_write=True
+        ),
+        Work(
+            "react",
+            "select chat.react($1, $2, '🎉')",
+            lambda: (large.id, next(newest)),
+            is_write=True,
+        ),
         Work(
             "add participant",
             "select chat.add_participants($1, array[$2]::uuid[])",
             add,
+            is_write=True,
         ),
     ]
 

@@ -54,6 +54,11 @@ class Laboratory:
         claims = {"sub": user_id, "role": "authenticated", "aud": "authenticated"}
         return jwt.encode({**claims, "exp": int(time.time()) + 36_000}, self.stack.jwt_secret)
 
+    def versions(self) -> dict[str, str]:
+        """Of the servers."""
+        with self.connect() as owner:
+            return {"postgresql": one(owner, "show server_version").split()[0]}
+
     def sockets(self) -> Path:
         """The folder where the stack's services listen, PostgREST among them."""
         with self.connect("supabase_admin") as admin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import database, delivery, http, purge, sends, size, starts, storage
+from . import database, delivery, growth, http, purge, sends, size, starts, storage
 from .laboratory import Laboratory
 from .results import Results
 
@@ -16,6 +16,7 @@ PARTS: dict[str, Part] = {
     http.PART: http.measure,
     delivery.PART: delivery.measure,
     storage.PART: storage.measure,
+    growth.PART: growth.measure,
     purge.PART: purge.measure,
     starts.PART: starts.measure,
 }
