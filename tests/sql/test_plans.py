@@ -336,6 +336,21 @@ def test_what_a_call_costs_does_not_grow_with_messages(crowd, known, name):
     assert max(done[LARGE].fetched, done[SMALL].fetched) <= fetched
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_runs_no_helper_written_in_sql(crowd, known, name):
+    """Not inlined, for they set search_path, these are parsed and planned anew by each call."""
+    with crowd.acting(READER) as connection, connection.transaction(force_rollback=True):
+        statement, _ = CALLS[name]
+        connection.execute(statement, {"room": LARGE, "id": known["ids"][LARGE]})
+        called = connection.execute(
+            "select funcname, lanname from pg_stat_xact_user_functions"
+            " inner join pg_proc as p on funcid = p.oid inner join pg_language as l on prolang = l.oid"
+            " where schemaname = 'chat_private' and calls > 0"
+        ).fetchall()
+    assert called
+    assert [function for function, language in called if language == "sql"] == []
+
+
 @pytest.fixture
 def group(crowd: Database) -> Iterator[Callable[[int], Work]]:
     """Makes a group of so many and sends a message there: what sending did."""
