@@ -47,7 +47,9 @@ def main() -> int:
             for line in compare.off_ratios(results, read(compare.RECORDED))
             if not arguments.only or line.partition(":")[0] in arguments.only
         ]
-        print("\n".join(["", *(f"error: {line}" for line in off)]) if off else "\nratios as recorded")
+        print(
+            "\n".join(["", *(f"error: {line}" for line in off)]) if off else "\nratios as recorded"
+        )
         return 1 if off else 0
     return 0
 

@@ -40,7 +40,7 @@ def describe(scale: Scale, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
         cwd=ROOT,
         capture_output=True,

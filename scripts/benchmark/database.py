@@ -136,7 +136,8 @@ def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) ->
     return [
         Work(
             "inbox of 30",
-            "select * from chat.inbox order by last_activity_at desc, conversation_id desc limit 30",
+            "select * from chat.inbox"
+            " order by last_activity_at desc, conversation_id desc limit 30",
             tuple,
             bookconnect.INBOX,
         ),
@@ -182,9 +183,7 @@ def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) ->
             bookconnect.SEND,
             is_write=True,
         ),
-        Work(
-            "mark_read", "select chat.mark_read($1)", read, bookconnect.MARK_READ, is_write=True
-        ),
+        Work("mark_read", "select chat.mark_read($1)", read, bookconnect.MARK_READ, is_write=True),
         Work(
             "react",
             "select chat.react($1, $2, '🎉')",

@@ -32,9 +32,7 @@ def _smaller(scale: Scale, messages: int) -> Scale:
     )
 
 
-def _keep(
-    results: Results, samples: dict[str, list[float]], messages: int, smallest: int
-) -> None:
+def _keep(results: Results, samples: dict[str, list[float]], messages: int, smallest: int) -> None:
     for name, values in samples.items():
         beside = None if messages == smallest else how(smallest)
         results.add(PART, name, how(messages), "ms", values, beside=beside)

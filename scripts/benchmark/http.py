@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import random
@@ -46,9 +47,7 @@ def measure(lab: Laboratory, results: Results) -> None:
     _imports(results)
 
 
-def _reads(
-    lab: Laboratory, results: Results, addresses: dict[str, Path | tuple[str, int]]
-) -> None:
+def _reads(lab: Laboratory, results: Results, addresses: dict[str, Path | tuple[str, int]]) -> None:
     token = lab.token(person(POWER_USER))
     room = lab.town.rooms[0].id
     query = f"/messages?select=seq,body&conversation_id=eq.{room}&order=seq.desc&limit=10"
@@ -56,10 +55,9 @@ def _reads(
     taken: dict[str, list[float]] = {how: [] for how in addresses}
     for _ in range(lab.scale.repeats):
         for how, address in addresses.items():
-            asked = request(query if how == "PostgREST" else f"/rest/v1{query}", token)
-            answers = load(
-                address, lambda _, asked=asked: itertools.repeat(asked), _CONNECTIONS, lab.scale.seconds
-            )
+            path = query if how == "PostgREST" else f"/rest/v1{query}"
+            endless = functools.partial(_repeat, request(path, token))
+            answers = load(address, endless, _CONNECTIONS, lab.scale.seconds)
             rates[how].append(len(answers) / lab.scale.seconds)
             taken[how] += answers
     what = f"10 messages, {_CONNECTIONS} connections"
@@ -67,6 +65,10 @@ def _reads(
         beside = "PostgREST" if how == "gateway" else None
         results.add(PART, f"{what}, rate", how, "/s", rates[how], beside=beside)
         results.add(PART, f"{what}, latency", how, "ms", taken[how], beside=beside)
+
+
+def _repeat(asked: bytes, _: int) -> Iterator[bytes]:
+    return itertools.repeat(asked)
 
 
 def _sends(lab: Laboratory, results: Results, gateway: tuple[str, int]) -> None:
@@ -162,11 +164,15 @@ def _imports(results: Results) -> None:
         run = f"import time; {code}; print(time.process_time() * 1000)"
         taken = [
             float(
-                subprocess.run([sys.executable, "-c", run], capture_output=True, check=True).stdout  # noqa: S603
+                subprocess.run([sys.executable, "-c", run], capture_output=True, check=True).stdout
             )
             for _ in range(_IMPORTS)
         ]
         results.add(
-            PART, "import", how, "ms", [statistics.median(taken)],
+            PART,
+            "import",
+            how,
+            "ms",
+            [statistics.median(taken)],
             beside="httpx" if how == "SDK" else None,
         )

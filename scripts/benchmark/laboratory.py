@@ -41,7 +41,7 @@ class Laboratory:
         return psycopg.connect(conninfo(self.stack, user, "postgres"), autocommit=True)
 
     def acting(self, user_id: str, role: str = "authenticated") -> psycopg.Connection:
-        """A connection with somebody's claims; role postgres owns the tables, so has no policies."""
+        """A connection with somebody's claims; postgres owns the tables and has no policies."""
         connection = self.connect()
         connection.execute(
             "select set_config('request.jwt.claims', %s, false), set_config('role', %s, false)",

@@ -1,4 +1,4 @@
-"""Loads a town by COPY, with triggers off and counters set right; ``check_counters`` proves them."""
+"""Loads a town by COPY, triggers off and counters set right, which ``check_counters`` proves."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ class _Writer:
     def copy(self, table: str, columns: str, lines: Iterable[str]) -> None:
         """COPY of rows in text format."""
         statement = sql.SQL("copy {} ({}) from stdin").format(
-            sql.Identifier("chat", table), sql.SQL(columns)  # type: ignore[arg-type]
+            sql.Identifier("chat", table),
+            sql.SQL(columns),
         )
         with self.admin.cursor() as cursor, cursor.copy(statement) as copy:
             block = []
@@ -155,9 +156,7 @@ class _Writer:
         )
 
     def _conversation(self, room: Room) -> str:
-        low, high = (
-            map(person, sorted(room.members)) if room.is_direct else ("\\N", "\\N")
-        )
+        low, high = map(person, sorted(room.members)) if room.is_direct else ("\\N", "\\N")
         kind, title = ("direct", "\\N") if room.is_direct else ("group", f"Room {room.number}")
         # When its first message expires is not kept: it is after the beginning of all.
         expires = self.now - timedelta(days=_DAYS) + _RETENTION

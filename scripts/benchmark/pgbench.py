@@ -16,7 +16,10 @@ from .laboratory import Laboratory
 # Claims and role are set once a connection, as a pooler's session would keep them.
 ACT = """\\if :acts
 \\else
-select set_config('request.jwt.claims', '{{"role": "authenticated", "sub": "' || {user} || '"}}', false),
+select
+    set_config(
+        'request.jwt.claims', '{{"role": "authenticated", "sub": "' || {user} || '"}}', false
+    ),
     set_config('role', 'authenticated', false);
 \\set acts true
 \\endif
@@ -45,7 +48,7 @@ def pgbench(
         path = Path(folder) / "script.sql"
         path.write_text(script)
         prefix = Path(folder) / "taken"
-        done = subprocess.run(  # noqa: S603 - the program of a pinned package
+        done = subprocess.run(
             [
                 str(_program()),
                 "--no-vacuum",

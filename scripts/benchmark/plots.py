@@ -69,5 +69,7 @@ def _database(axes: Axes, figures: list[Figure]) -> None:
             )
     axes.set_xticks([n - width / 2 for n in range(len(names))], names, rotation=40, ha="right")
     axes.set(yscale="log", ylabel="ms: p50, and p99 as a line")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}" if value and math.isfinite(value) else "")
+    axes.yaxis.set_major_formatter(
+        lambda value, _: f"{value:g}" if value and math.isfinite(value) else ""
+    )
     axes.legend()

@@ -86,9 +86,7 @@ def _forget_window(admin: psycopg.Connection) -> None:
     )
 
 
-def _sweep(
-    admin: psycopg.Connection, what: str, sending: threading.Thread | None = None
-) -> float:
+def _sweep(admin: psycopg.Connection, what: str, sending: threading.Thread | None = None) -> float:
     """Messages a second that were ``marked`` or ``purged``, until none is left or sending ends."""
     done, spent, cursor = 0, 0.0, None
     while True:

@@ -29,7 +29,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.WriteTransport, transport)
+        self.transport = cast("asyncio.WriteTransport", transport)
         self._next()
 
     def _next(self) -> None:
@@ -88,9 +88,12 @@ def request(path: str, token: str, body: object = None) -> bytes:
 
 
 def load(
-    address: Path | tuple[str, int], requests: Callable[[int], Iterator[bytes]], count: int, seconds: float
+    address: Path | tuple[str, int],
+    requests: Callable[[int], Iterator[bytes]],
+    count: int,
+    seconds: float,
 ) -> list[float]:
-    """``count`` connections to a socket or port for so long: how many milliseconds each answer took.
+    """The milliseconds of each answer to ``count`` connections, which ask for so many seconds.
 
     ``requests`` gives those of a connection. Raises AssertionError when an answer is not a success.
     """

@@ -60,12 +60,14 @@ class Crowd:
     expected: int
     seen: list[float] = field(default_factory=list)
     joined: int = 0
+    joining: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     sockets: list[_Socket] = field(default_factory=list)
 
     def one_joined(self) -> None:
         """Hears of a socket."""
         self.joined += 1
+        self.joining.release()
         if self.joined == self.expected:
             self.ready.set()
 
@@ -87,12 +89,12 @@ class _Socket(asyncio.Protocol):
         self.transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.WriteTransport, transport)
+        self.transport = cast("asyncio.WriteTransport", transport)
         nonce = base64.b64encode(os.urandom(16)).decode()
         self.transport.write(
-            f"GET /realtime/v1/websocket?apikey={self.key}&vsn=1.0.0 HTTP/1.1\r\nHost: localhost\r\n"
-            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {nonce}\r\n\r\n".encode()
+            f"GET /realtime/v1/websocket?apikey={self.key}&vsn=1.0.0 HTTP/1.1\r\n"
+            "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {nonce}\r\n\r\n".encode()
         )
 
     def data_received(self, data: bytes) -> None:
@@ -107,10 +109,9 @@ class _Socket(asyncio.Protocol):
             self.is_open = True
             self._send(self.join.frame())
         start = 0
-        while (end := _frame_end(data, start)) is not None:
-            body, end = end
-            self._frame(data[body:end], at)
-            start = end
+        while place := _frame_place(data, start):
+            self._frame(data[slice(*place)], at)
+            start = place[1]
         self.buffer = data[start:]
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -132,7 +133,7 @@ class _Socket(asyncio.Protocol):
             self.crowd.one_joined()
 
 
-def _frame_end(data: bytes, start: int) -> tuple[int, int] | None:
+def _frame_place(data: bytes, start: int) -> tuple[int, int] | None:
     """Where the body of the frame at ``start`` begins and ends; None when it is not all here."""
     if len(data) - start < 2:
         return None
@@ -151,15 +152,16 @@ async def gather(stack: Stack, joins: Sequence[Join]) -> Crowd:
     crowd = Crowd(len(joins))
     at = urlsplit(stack.api_url)
     loop = asyncio.get_running_loop()
-    for number, join in enumerate(joins):
+    assert at.hostname is not None
+    assert at.port is not None
+    for join in joins:
+        # A few at a time, as clients come.
+        await asyncio.wait_for(crowd.joining.acquire(), _JOIN_SECONDS)
         _, made = await loop.create_connection(
             lambda join=join: _Socket(crowd, stack.publishable_key, join),  # type: ignore[misc]
             at.hostname,
             at.port,
         )
         crowd.sockets.append(made)
-        # A few at a time, as clients come.
-        while number - crowd.joined >= _AT_ONCE:
-            await asyncio.sleep(0.001)
     await asyncio.wait_for(crowd.ready.wait(), _JOIN_SECONDS)
     return crowd

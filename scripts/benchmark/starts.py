@@ -21,7 +21,7 @@ _ROUNDS = 3
 def measure(lab: Laboratory, results: Results) -> None:
     """In a folder of its own, on disk, as a developer's."""
     cold, warm = [], []
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         workdir = Path(folder)
         # The server may run as another user.
         workdir.chmod(0o755)
@@ -44,7 +44,7 @@ def measure(lab: Laboratory, results: Results) -> None:
 def _stack(workdir: Path, command: str, *arguments: str) -> float:
     """Seconds of a command of the stack."""
     began = time.perf_counter()
-    done = subprocess.run(  # noqa: S603 - ourselves
+    done = subprocess.run(
         [sys.executable, "-m", "parley_stack", command, "--workdir", str(workdir), *arguments],
         capture_output=True,
         text=True,
@@ -63,9 +63,7 @@ def _memory(lab: Laboratory) -> dict[str, float]:
     while waiting:
         pid = waiting.pop()
         try:
-            waiting += map(
-                int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            )
+            waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
             command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
@@ -73,8 +71,6 @@ def _memory(lab: Laboratory) -> dict[str, float]:
         name = Path(command[0].partition(":")[0]).name
         if name.startswith("python"):
             name = "stack's services" if "_serve" in command else "stack's supervisor"
-        size = next(
-            int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")
-        )
+        size = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
         found[name] = found.get(name, 0) + size / 1024
     return found
