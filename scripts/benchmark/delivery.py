@@ -39,7 +39,7 @@ def measure(lab: Laboratory, results: Results) -> None:
 
 async def _at_rate(lab: Laboratory, rate: int, send: Callable[[int], Awaitable[object]]) -> int:
     """Sends so often for as long as the scale says; returns how many."""
-    count = round(rate * max(lab.scale.seconds, 3))
+    count = round(rate * max(lab.scale.seconds, 2))
     began = time.monotonic()
     waiting = []
     for number in range(count):

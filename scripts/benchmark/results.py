@@ -40,6 +40,11 @@ class Figure:
         return statistics.median(self.values)
 
     @property
+    def undisturbed(self) -> float:
+        """The best tenth of the values: what is measured when nothing else is going on."""
+        return percentile(self.values, 0.9 if self.is_rate else 0.1)
+
+    @property
     def is_rate(self) -> bool:
         """Whether more is better."""
         return self.unit in RATES
@@ -88,9 +93,13 @@ class Results:
         return figure.median / base.median if base and base.median else None
 
     def ratios(self) -> dict[str, float]:
-        """Those that hold on any machine, by the figure's name."""
-        found = ((figure.name, self.ratio(figure)) for figure in self.figures.values())
-        return {name: ratio for name, ratio in found if ratio is not None}
+        """Of what is undisturbed, by the figure's name: those of a busy machine are alike."""
+        pairs = ((figure, self.baseline(figure)) for figure in self.figures.values())
+        return {
+            figure.name: figure.undisturbed / base.undisturbed
+            for figure, base in pairs
+            if base and base.undisturbed
+        }
 
     def to_json(self) -> str:
         """As a file: one line for each figure, so that a diff can be read."""

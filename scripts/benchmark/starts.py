@@ -15,7 +15,6 @@ from .laboratory import ROOT, Laboratory
 from .results import Results
 
 PART = "starts"
-_ROUNDS = 3
 
 
 def measure(lab: Laboratory, results: Results) -> None:
@@ -30,7 +29,7 @@ def measure(lab: Laboratory, results: Results) -> None:
         for name in ("node_modules", ".venv"):
             (workdir / name).symlink_to(ROOT / name)
         ports = (f"--api-port={free_port()}", f"--db-port={free_port()}")
-        for _ in range(_ROUNDS):
+        for _ in range(lab.scale.repeats):
             cold.append(_stack(workdir, "start", "--detach", *ports))
             _stack(workdir, "stop")
             warm.append(_stack(workdir, "start", "--detach", *ports))

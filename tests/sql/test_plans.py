@@ -344,7 +344,8 @@ def test_a_call_runs_no_helper_written_in_sql(crowd, known, name):
         connection.execute(statement, {"room": LARGE, "id": known["ids"][LARGE]})
         called = connection.execute(
             "select funcname, lanname from pg_stat_xact_user_functions"
-            " inner join pg_proc as p on funcid = p.oid inner join pg_language as l on prolang = l.oid"
+            " inner join pg_proc as p on funcid = p.oid"
+            " inner join pg_language as l on prolang = l.oid"
             " where schemaname = 'chat_private' and calls > 0"
         ).fetchall()
     assert called
