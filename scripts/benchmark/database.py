@@ -131,6 +131,8 @@ def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) ->
     while one(me, "select chat.sync(%s, null, 2000) ->> 'has_more'", (cursor,)) == "true":
         cursor = one(me, "select chat.sync(%s, null, 2000) ->> 'cursor'", (cursor,))
     _change(admin, own, draw)
+    # As autovacuum would have done a little later.
+    admin.execute("vacuum (analyze) chat.participants, chat.conversations")
     read, send, add = _Reading(admin, own), cycle(own), _Adding(admin, groups, lab.scale.users)
     newest = iter(range(large.size, 0, -1))
     return [

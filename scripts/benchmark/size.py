@@ -9,7 +9,7 @@ from .results import Results
 
 PART = "size"
 _CHARACTERS = 100
-_COUNT = 500_000
+_COUNT = 200_000
 # The messages of the town in the order they came, each text made as long as it should be. Indexes
 # grow row by row, as in life; built at once they would be smaller.
 _FILL = """
