@@ -1,4 +1,5 @@
-"""Verifies an installed database: its structure, and what everybody may and may not do.
+"""Verifies an installed database: its structure, what everybody may and may not do, and that nobody
+has changed its records.
 
 Exit status: 0 nothing found, 1 something found, 2 it could not be verified.
 """
@@ -13,7 +14,9 @@ import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import NamedTuple
 
+import pglast
 import psycopg
 from isolation import (
     FOLDER,
@@ -53,18 +56,42 @@ class Report:
 
     objects: int
     attempts: int
+    records: int
     seconds: float
     attacks: list[Attack]
     differences: list[Difference]
 
 
+Address = tuple[int, int, int]
+"""Where a database has something: the catalogue, the oid and, of a column, its number."""
+
+
+class Entry(NamedTuple):
+    """Something of structure.sql. ``part_of`` is the oid of what it goes with, 0 if nothing."""
+
+    kind: str
+    name: str
+    definition: str
+    address: Address
+    part_of: int
+
+
+def read_entries(connection: psycopg.Connection) -> list[Entry]:
+    """What Parley consists of in this database, and where."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local search_path = ''")
+        rows = connection.execute((FOLDER / "structure.sql").read_bytes()).fetchall()
+    return [
+        Entry(kind, name, definition, (catalogue, oid, part), part_of)
+        for kind, name, definition, catalogue, oid, part, part_of in rows
+    ]
+
+
 def read_structure(connection: psycopg.Connection) -> Structure:
     """What Parley consists of in this database."""
     found: Structure = defaultdict(dict)
-    with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")
-        for kind, name, definition in connection.execute((FOLDER / "structure.sql").read_bytes()):
-            found[kind][name] = definition
+    for entry in read_entries(connection):
+        found[entry.kind][entry.name] = entry.definition
     return dict(found)
 
 
@@ -74,7 +101,7 @@ def compare_structure(expected: Structure, found: Structure) -> list[Difference]
     for kind in sorted({*expected, *found}):
         wanted, actual = expected.get(kind, {}), found.get(kind, {})
         for name in sorted({*wanted, *actual}):
-            if wanted.get(name) != actual.get(name):
+            if not _is_same(kind, wanted.get(name), actual.get(name)):
                 differences.append(
                     Difference(
                         f"{kind} {name}",
@@ -83,6 +110,32 @@ def compare_structure(expected: Structure, found: Structure) -> list[Difference]
                     )
                 )
     return differences
+
+
+_STATEMENTS = {
+    "check": "alter table t add {}",
+    "index": "{}",
+    "policy": "create policy p on t as {}",
+    "trigger": "{}",
+}
+
+
+def _is_same(kind: str, expected: str | None, found: str | None) -> bool:
+    if expected == found or expected is None or found is None or kind not in _STATEMENTS:
+        return expected == found
+    try:
+        return says_same(_STATEMENTS[kind].format(expected), _STATEMENTS[kind].format(found))
+    except pglast.parser.ParseError:
+        return False  # Words of ours are in it: disabled, not valid.
+
+
+def says_same(statement: str, other: str) -> bool:
+    """Whether two statements are the same to PostgreSQL.
+
+    What it prints of `a between b and c and d`, or of a comparison of rows, has other parentheses
+    once it was read back: after a dump, or a mend.
+    """
+    return bool(pglast.parse_sql(statement) == pglast.parse_sql(other))
 
 
 def compare_behaviour(
@@ -103,11 +156,33 @@ def compare_behaviour(
     ]
 
 
+def check_records(connection: psycopg.Connection) -> tuple[int, list[Difference]]:
+    """How many entries all audit logs have, purges among them, and which chains are broken."""
+    try:
+        chains = connection.execute(
+            "select t.tenant_id, v.entries, v.broken_seq, v.problem from ("
+            "select tenant_id from chat_private.audit_heads"
+            " union select tenant_id from chat_private.audit_log"
+            ") as t cross join lateral chat_private.verify_audit_log(t.tenant_id) as v order by 1"
+        ).fetchall()
+    except psycopg.errors.Error as error:
+        return 0, [Difference("the audit logs", "can be checked", f"cannot: {error}")]
+    return sum(entries for _, entries, _, _ in chains), [
+        Difference(
+            f"audit log of tenant {tenant_id}", "unbroken", f"broken at {broken_seq}: {problem}"
+        )
+        for tenant_id, _, broken_seq, problem in chains
+        if problem is not None
+    ]
+
+
 def verify(connection: psycopg.Connection) -> Report:
-    """Compares the structure and plays everything."""
+    """Compares the structure, checks the records and plays everything."""
     start = time.monotonic()
     structure = read_structure(connection)
     differences = compare_structure(golden_structure(), structure)
+    records, broken = check_records(connection)
+    differences += broken
     attempts: list[Attempt] = []
     attacks: list[Attack] = []
     try:
@@ -122,6 +197,7 @@ def verify(connection: psycopg.Connection) -> Report:
     return Report(
         sum(map(len, structure.values())),
         len(attempts),
+        records,
         round(time.monotonic() - start, 2),
         attacks,
         differences,
@@ -150,7 +226,7 @@ def golden_files(connection: psycopg.Connection) -> dict[str, str]:
     }
 
 
-def _local_url() -> str:
+def local_url() -> str:
     made = subprocess.run(
         [sys.executable, "-m", "parley_stack", "status", "-o", "json", "--workdir", str(ROOT)],
         check=False,
@@ -158,23 +234,23 @@ def _local_url() -> str:
         text=True,
     )
     if made.returncode:
-        _fail("no local backend is running", "./scripts/start, or give --db-url")
+        fail("no local backend is running", "./scripts/start, or give --db-url")
     return str(json.loads(made.stdout)["DB_URL"])
 
 
-def _check_connection(connection: psycopg.Connection) -> None:
+def check_connection(connection: psycopg.Connection) -> None:
     (row,) = connection.execute(
         "select to_regnamespace('chat') is not null, bool_and(pg_has_role(r.oid, 'member'))"
         " from pg_roles as r where r.rolname in ('anon', 'authenticated', 'service_role')"
         " or r.oid = (select n.nspowner from pg_namespace as n where n.nspname = 'chat')"
     ).fetchall()
     if not row[0]:
-        _fail("Parley is not installed in this database", "supabase db push, or another --db-url")
+        fail("Parley is not installed in this database", "supabase db push, or another --db-url")
     if not row[1]:
-        _fail("this role cannot act as everybody else", "connect as the one that installed Parley")
+        fail("this role cannot act as everybody else", "connect as the one that installed Parley")
 
 
-def _fail(message: str, hint: str) -> None:
+def fail(message: str, hint: str) -> None:
     print(f"error: {message}\n  hint: {hint}", file=sys.stderr)
     sys.exit(2)
 
@@ -191,9 +267,9 @@ def _print(report: Report) -> None:
         print(f"  expected: {difference.expected[:500]}")
         print(f"  found:    {difference.found[:500]}")
     print(
-        f"{report.objects} objects compared, {report.attempts} attacks played and undone"
-        f" in {report.seconds:.1f} s: {len(report.attacks)} succeeded,"
-        f" {len(report.differences)} other differences."
+        f"{report.objects} objects compared, {report.records} records checked,"
+        f" {report.attempts} attacks played and undone in {report.seconds:.1f} s:"
+        f" {len(report.attacks)} succeeded, {len(report.differences)} other differences."
     )
 
 
@@ -208,11 +284,11 @@ def main() -> int:
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     arguments = parser.parse_args()
     try:
-        with psycopg.connect(arguments.db_url or _local_url(), autocommit=True) as connection:
-            _check_connection(connection)
+        with psycopg.connect(arguments.db_url or local_url(), autocommit=True) as connection:
+            check_connection(connection)
             report = verify(connection)
     except psycopg.OperationalError as error:
-        _fail(f"no connection: {error}", "check --db-url")
+        fail(f"no connection: {error}", "check --db-url")
     if arguments.output == "json":
         print(json.dumps(asdict(report), indent=1, ensure_ascii=False))
     else:

@@ -413,6 +413,87 @@ END;
 
 COMMENT ON FUNCTION chat.ban_user(user_id uuid, reason text, expires_at timestamp with time zone, tenant_id uuid) IS 'Bans somebody of a lower role from a tenant, for moderators: from the commit on they see, send and hear nothing of it. Banning again changes reason and end.';
 
+CREATE TABLE chat.exports (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    expires_at timestamp with time zone DEFAULT (chat_private.now() + '7 days'::interval) NOT NULL,
+    finished_at timestamp with time zone,
+    part_count integer DEFAULT 0 NOT NULL,
+    row_count bigint DEFAULT 0 NOT NULL,
+    file_count bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE chat.exports IS 'Exports of persons, and how far each is. Its files are in bucket chat-exports, in a folder named for its id; both go when its time is over.';
+
+CREATE FUNCTION chat_private.begin_export(user_id uuid) RETURNS chat.exports
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_user_id constant uuid := coalesce(begin_export.user_id, auth.uid());
+    v_export chat.exports;
+begin
+    if coalesce(auth.role() <> 'service_role', true) then
+        if auth.uid() is null then
+            perform chat_private.raise_error('sign_in_required');
+        end if;
+        if v_user_id <> auth.uid() then
+            perform chat_private.raise_error('export_not_allowed');
+        end if;
+    end if;
+    if v_user_id is null or not exists (select from chat.profiles as p where p.id = v_user_id) then
+        perform chat_private.raise_error('user_not_found');
+    end if;
+    -- Also one that was never finished.
+    delete from chat.exports as e
+    where e.user_id = v_user_id and e.expires_at <= chat_private.now();
+    select e.* into v_export
+    from chat.exports as e
+    where
+        e.user_id = v_user_id
+        and (e.finished_at is null or e.finished_at > chat_private.now() - interval '1 day')
+    order by e.created_at desc
+    limit 1;
+    if found then
+        return v_export;
+    end if;
+    insert into chat.exports as e (user_id)
+    values (v_user_id)
+    on conflict do nothing
+    returning e.* into v_export;
+    if not found then
+        select e.* into v_export
+        from chat.exports as e
+        where e.user_id = v_user_id and e.finished_at is null;
+        return v_export;
+    end if;
+    perform chat_private.record_audit(
+        m.tenant_id,
+        'user_exported',
+        v_user_id,
+        null,
+        jsonb_build_object('export_id', v_export.id)
+    )
+    from (
+        select t.tenant_id
+        from chat.tenant_members as t
+        where t.user_id = v_user_id
+        order by t.tenant_id
+    ) as m;
+    return v_export;
+end;
+$$;
+
+CREATE FUNCTION chat.begin_export(user_id uuid DEFAULT NULL::uuid) RETURNS chat.exports
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.begin_export(user_id) AS begin_export;
+END;
+
+COMMENT ON FUNCTION chat.begin_export(user_id uuid) IS 'The export of a person: the one that runs, or was finished within a day, else a new one. Anybody for themselves; the service role for anybody. functions/export-user-data writes it.';
+
 CREATE FUNCTION chat_private.cancel_scheduled_message(id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -1163,6 +1244,37 @@ END;
 
 COMMENT ON FUNCTION chat.lift_hold(id uuid) IS 'Ends a legal hold: what it kept follows the policy again. For owners and admins of the tenant.';
 
+CREATE TABLE chat_private.export_parts (
+    export_id uuid NOT NULL,
+    part integer NOT NULL,
+    path text NOT NULL,
+    files text[] NOT NULL,
+    cursor jsonb
+);
+
+COMMENT ON TABLE chat_private.export_parts IS 'What is written of an export: rows as lines of JSON at path, and files copied beside it.';
+
+CREATE FUNCTION chat_private.list_export_files(export_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('parts', COALESCE(jsonb_agg(p.path ORDER BY p.part), '[]'::jsonb), 'files', ( SELECT COALESCE(jsonb_agg(f.path ORDER BY o.part, f.path), '[]'::jsonb) AS "coalesce"
+            FROM (chat_private.export_parts o
+              CROSS JOIN LATERAL unnest(o.files) f(path))
+           WHERE (o.export_id = list_export_files.export_id))) AS jsonb_build_object
+    FROM chat_private.export_parts p
+   WHERE (p.export_id = list_export_files.export_id);
+END;
+
+CREATE FUNCTION chat.list_export_files(export_id uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.list_export_files(export_id) AS list_export_files;
+END;
+
+COMMENT ON FUNCTION chat.list_export_files(export_id uuid) IS 'What an export has in bucket chat-exports: parts in order, and files. For the service role.';
+
 CREATE FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) RETURNS TABLE(user_id uuid, device_id uuid, provider text, token text, reason text, title text, body text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO ''
@@ -1368,6 +1480,28 @@ CREATE FUNCTION chat.list_purged_files(max_count integer DEFAULT 100) RETURNS js
 END;
 
 COMMENT ON FUNCTION chat.list_purged_files(max_count integer) IS 'Files in bucket chat-attachments that belong to no message any more, oldest first: remove them through the Storage API, then call forget_purged_files. For the service role.';
+
+CREATE FUNCTION chat_private.list_unclaimed_export_files(max_count integer) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT COALESCE(jsonb_agg(f.name), '[]'::jsonb) AS "coalesce"
+    FROM ( SELECT o.name
+            FROM storage.objects o
+           WHERE ((o.bucket_id = 'chat-exports'::text) AND (NOT (EXISTS ( SELECT
+                    FROM chat.exports e
+                   WHERE (((e.id)::text = split_part(o.name, '/'::text, 1)) AND (e.expires_at > chat_private.now()))))))
+          LIMIT LEAST(list_unclaimed_export_files.max_count, 1000)) f;
+END;
+
+CREATE FUNCTION chat.list_unclaimed_export_files(max_count integer DEFAULT 100) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.list_unclaimed_export_files(max_count) AS list_unclaimed_export_files;
+END;
+
+COMMENT ON FUNCTION chat.list_unclaimed_export_files(max_count integer) IS 'Files in bucket chat-exports of exports whose time is over, or whose person is gone. For the service role.';
 
 CREATE FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) RETURNS chat.participants
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2197,6 +2331,113 @@ END;
 
 COMMENT ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) IS 'Who did what in a tenant, newest first, for its owners and admins. Page with before_seq.';
 
+CREATE FUNCTION chat_private.read_export(export_id uuid, max_count integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_export chat.exports;
+    v_at jsonb;
+    v_conversation_id uuid;
+    v_last_source text;
+    v_key text [];
+    v_source chat_private.export_sources;
+    v_sources chat_private.export_sources [];
+    v_rows jsonb [];
+    v_keys jsonb;
+    v_lines text [] := '{}'::text [];
+    v_files jsonb := '[]'::jsonb;
+begin
+    select e.* into v_export
+    from chat.exports as e
+    where e.id = read_export.export_id and e.expires_at > chat_private.now();
+    if not found then
+        perform chat_private.raise_error('export_not_found');
+    end if;
+    if v_export.finished_at is not null then
+        return null;
+    end if;
+    select p.cursor into v_at
+    from chat_private.export_parts as p
+    where p.export_id = v_export.id and p.part = v_export.part_count;
+    v_conversation_id := (v_at ->> 'conversation_id')::uuid;
+    v_last_source := coalesce(v_at ->> 'source', '');
+    v_key := array(select k.value from jsonb_array_elements_text(v_at -> 'key') as k);
+    v_sources := array(select s from chat_private.export_sources as s);
+    v_at := null;
+
+    <<pages>>
+    loop
+        for v_source in
+            select
+                s.name,
+                s.has_conversation,
+                s.query
+            from unnest(v_sources) as s
+            where
+                s.has_conversation = (v_conversation_id is not null)
+                and (s.name > v_last_source or (s.name = v_last_source and v_key <> '{}'))
+            order by s.name
+        loop
+            execute format(
+                'select array_agg(r.line), jsonb_agg(r.key) -> -1 from (%s) as r (line, key)',
+                v_source.query
+            )
+            into v_rows, v_keys
+            using
+                v_export.user_id,
+                v_conversation_id,
+                nullif(v_key, '{}'),
+                read_export.max_count - cardinality(v_lines);
+            v_key := '{}';
+            continue when v_rows is null;
+            v_lines := v_lines || array(
+                select jsonb_build_object('table', v_source.name, 'row', r.line)::text
+                from unnest(v_rows) as r (line)
+            );
+            if v_source.name = 'storage.objects' then
+                v_files := v_files || (
+                    select jsonb_agg(r.line -> 'name') from unnest(v_rows) as r (line)
+                );
+            end if;
+            if cardinality(v_lines) >= read_export.max_count then
+                v_at := jsonb_build_object(
+                    'conversation_id', v_conversation_id, 'source', v_source.name,
+                    'key', coalesce(nullif(v_keys, 'null'), '[]')
+                );
+                exit pages;
+            end if;
+        end loop;
+        v_last_source := '';
+        select p.conversation_id into v_conversation_id
+        from chat.participants as p
+        where
+            p.user_id = v_export.user_id
+            and (v_conversation_id is null or p.conversation_id > v_conversation_id)
+        order by p.conversation_id
+        limit 1;
+        exit when not found;
+    end loop;
+    return jsonb_build_object(
+        'part', v_export.part_count + 1,
+        -- As text: JSON's numbers are not exact everywhere.
+        'text', array_to_string(v_lines, e'\n'),
+        'row_count', cardinality(v_lines),
+        'files', v_files,
+        'cursor', v_at
+    );
+end;
+$$;
+
+CREATE FUNCTION chat.read_export(export_id uuid, max_count integer DEFAULT 500) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.read_export(export_id, max_count) AS read_export;
+END;
+
+COMMENT ON FUNCTION chat.read_export(export_id uuid, max_count integer) IS 'The next page of an export: text of row_count lines, files of bucket chat-attachments to copy, and the cursor to save with it. Null when all is written. For the service role.';
+
 CREATE TABLE chat.devices (
     user_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -2746,6 +2987,51 @@ CREATE FUNCTION chat.revoke_device(id uuid) RETURNS void
 END;
 
 COMMENT ON FUNCTION chat.revoke_device(id uuid) IS 'Signs one of the caller''s devices out: nothing is pushed there any more, and its session cannot be refreshed. Its access token works until it expires.';
+
+CREATE FUNCTION chat_private.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $$
+declare
+    v_export chat.exports;
+begin
+    select e.* into v_export
+    from chat.exports as e
+    where e.id = save_export_part.export_id and e.expires_at > chat_private.now()
+    for no key update;
+    if not found then
+        perform chat_private.raise_error('export_not_found');
+    end if;
+    if v_export.finished_at is not null or v_export.part_count + 1 <> save_export_part.part then
+        return v_export.part_count;
+    end if;
+    insert into chat_private.export_parts (export_id, part, path, files, cursor)
+    values (
+        v_export.id,
+        save_export_part.part,
+        save_export_part.path,
+        save_export_part.files,
+        save_export_part."cursor"
+    );
+    update chat.exports as e
+    set
+        part_count = save_export_part.part,
+        row_count = e.row_count + save_export_part.row_count,
+        file_count = e.file_count + cardinality(save_export_part.files),
+        finished_at = case when save_export_part."cursor" is null then chat_private.now() end
+    where e.id = v_export.id;
+    return save_export_part.part;
+end;
+$$;
+
+CREATE FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb DEFAULT NULL::jsonb) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO ''
+    BEGIN ATOMIC
+ SELECT chat_private.save_export_part(export_id, part, path, row_count, files, cursor) AS save_export_part;
+END;
+
+COMMENT ON FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) IS 'Notes that a page of an export is in Storage; without a cursor, that it was the last. Returns how many are noted; one that is noted already changes nothing. For the service role.';
 
 CREATE TABLE chat.scheduled_messages (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -3846,6 +4132,11 @@ begin
                 v_batch.tenant_id, v_batch.conversation_ids, v_batch.seqs
             );
         end loop;
+    end if;
+    if v_phase = 'done' then
+        -- Their files go as those of messages do: functions/purge-attachments.
+        delete from chat.exports as e
+        where e.expires_at <= v_now;
     end if;
     return jsonb_build_object(
         'rewritten', v_rewritten,
@@ -9515,8 +9806,8 @@ CREATE VIEW chat.threads WITH (security_invoker='true') AS
     t.thread_root_seq,
     m.thread_count,
     t.last_read_seq,
-    r.seq AS last_seq,
-    r.created_at AS last_activity_at,
+    COALESCE(r.seq, m.seq) AS last_seq,
+    COALESCE(r.created_at, m.created_at) AS last_activity_at,
     ( SELECT count(*) AS count
            FROM chat.messages u
           WHERE ((u.conversation_id = t.conversation_id) AND (u.thread_root_seq = t.thread_root_seq) AND (u.seq > t.last_read_seq) AND (u.sender_id IS DISTINCT FROM t.user_id) AND (u.deleted_at IS NULL))) AS unread_count
@@ -9635,6 +9926,85 @@ CREATE TABLE chat_private.errors (
 
 COMMENT ON TABLE chat_private.errors IS 'What chat_private.raise_error raises.';
 
+CREATE TABLE chat_private.personal_data (
+    table_name text NOT NULL,
+    column_name text NOT NULL,
+    action text NOT NULL,
+    names_person boolean DEFAULT false NOT NULL,
+    reason text,
+    withheld text,
+    CONSTRAINT personal_data_action_check CHECK ((action = ANY (ARRAY['delete'::text, 'anonymise'::text, 'retain'::text, 'none'::text]))),
+    CONSTRAINT personal_data_reason_check CHECK (((action = ANY (ARRAY['retain'::text, 'none'::text])) = (reason IS NOT NULL)))
+);
+
+COMMENT ON TABLE chat_private.personal_data IS 'The manifest: of each column, whether it can identify a person and what erase_user does with it. delete: it goes, with its row or its text; anonymise: it becomes null; retain: it stays, for the reason given; none: it identifies nobody.';
+
+COMMENT ON COLUMN chat_private.personal_data.names_person IS 'The id of a person: the row is theirs, and part of their export unless withheld.';
+
+COMMENT ON COLUMN chat_private.personal_data.withheld IS 'Why an export leaves it out: of a column that names a person, rows that are theirs by nothing else; of another, its values.';
+
+CREATE VIEW chat_private.export_sources WITH (security_invoker='true') AS
+ WITH declared AS (
+         SELECT d.table_name AS name,
+            (d.table_name)::regclass AS oid,
+            bool_or(d.names_person) AS names_person,
+            string_agg(format('t.%I = $1'::text, d.column_name), ' or '::text) FILTER (WHERE (d.names_person AND (d.withheld IS NULL))) AS is_theirs,
+            COALESCE(array_agg(d.column_name) FILTER (WHERE ((d.withheld IS NOT NULL) AND (NOT d.names_person))), '{}'::text[]) AS withheld
+           FROM chat_private.personal_data d
+          GROUP BY d.table_name
+        ), columns AS (
+         SELECT d.oid,
+            bool_or(((a.attname = 'conversation_id'::name) AND a.attnotnull)) AS has_conversation,
+            bool_or((a.attname = 'message_seq'::name)) AS has_message
+           FROM (declared d
+             JOIN pg_attribute a ON (((d.oid)::oid = a.attrelid)))
+          WHERE ((a.attnum > 0) AND (NOT a.attisdropped))
+          GROUP BY d.oid
+        ), keys AS (
+         SELECT i.indrelid AS oid,
+            string_agg(format('t.%I'::text, a.attname), ', '::text ORDER BY k."position") AS columns,
+            string_agg(format('t.%I::text'::text, a.attname), ', '::text ORDER BY k."position") AS texts,
+            string_agg(format('($3)[%s]::%s'::text, k."position", format_type(a.atttypid, a.atttypmod)), ', '::text ORDER BY k."position") AS places
+           FROM (((pg_index i
+             JOIN columns c ON ((i.indrelid = (c.oid)::oid)))
+             CROSS JOIN LATERAL ( SELECT u.attnum,
+                    row_number() OVER (ORDER BY u.ordinality) AS "position"
+                   FROM (unnest(i.indkey) WITH ORDINALITY u(attnum, ordinality)
+                     JOIN pg_attribute n ON (((i.indrelid = n.attrelid) AND (u.attnum = n.attnum))))
+                  WHERE (NOT (c.has_conversation AND (n.attname = 'conversation_id'::name)))) k)
+             JOIN pg_attribute a ON (((i.indrelid = a.attrelid) AND (k.attnum = a.attnum))))
+          WHERE i.indisprimary
+          GROUP BY i.indrelid
+        )
+ SELECT d.name,
+    c.has_conversation,
+    concat(format('select to_jsonb(t) - %L::text [], '::text, d.withheld), COALESCE((('array['::text || k.texts) || ']'::text), 'null::text []'::text), format(' from %s as t where true'::text, d.name),
+        CASE
+            WHEN c.has_conversation THEN ' and t.conversation_id = $2'::text
+            ELSE NULL::text
+        END, ((' and ('::text || d.is_theirs) || ')'::text),
+        CASE
+            WHEN ((d.oid)::oid = ('chat.messages'::regclass)::oid) THEN ' and t.deleted_at is null and (t.expires_at is null or t.expires_at > chat_private.now())'::text
+            WHEN (c.has_conversation AND c.has_message) THEN ((' and exists (select from chat.messages as m where m.conversation_id = t.conversation_id and m.seq = t.message_seq and m.deleted_at is null and (m.expires_at is null or m.expires_at > chat_private.now())'::text ||
+            CASE
+                WHEN (d.is_theirs IS NULL) THEN ' and m.sender_id = $1'::text
+                ELSE ''::text
+            END) || ')'::text)
+            ELSE NULL::text
+        END, (((((((' and ($3 is null or ('::text || k.columns) || ') > ('::text) || k.places) || '))'::text) || ' order by '::text) || k.columns) || ' limit $4'::text)) AS query
+   FROM ((declared d
+     JOIN columns c ON (((d.oid)::oid = (c.oid)::oid)))
+     LEFT JOIN keys k ON (((d.oid)::oid = k.oid)))
+  WHERE ((d.is_theirs IS NOT NULL) OR ((NOT d.names_person) AND (EXISTS ( SELECT
+           FROM pg_constraint f
+          WHERE ((f.conrelid = (d.oid)::oid) AND (f.confrelid = ('chat.messages'::regclass)::oid))))))
+UNION ALL
+ SELECT 'storage.objects'::text AS name,
+    true AS has_conversation,
+    'select jsonb_build_object(''name'', o.name, ''created_at'', o.created_at, ''size'', o.metadata -> ''size'', ''mimetype'', o.metadata -> ''mimetype''), array[o.name] from chat.conversations as c inner join storage.objects as o on o.name collate "C" > c.tenant_id || ''/'' || c.id || ''/'' and o.name collate "C" < c.tenant_id || ''/'' || c.id || ''0'' where c.id = $2 and o.bucket_id = ''chat-attachments'' and o.owner_id = $1::text and not exists (select from chat.attachments as a inner join chat.messages as m on a.conversation_id = m.conversation_id and a.message_seq = m.seq where a.path = o.name and (m.deleted_at is not null or m.expires_at <= chat_private.now())) and not exists (select from chat_private.orphaned_objects as g where g.path = o.name) and ($3 is null or o.name collate "C" > ($3)[1]) order by o.name collate "C" limit $4'::text AS query;
+
+COMMENT ON VIEW chat_private.export_sources IS 'Where an export finds what is somebody''s, from the manifest.';
+
 CREATE TABLE chat_private.orphaned_objects (
     path text NOT NULL,
     conversation_id uuid NOT NULL,
@@ -9645,20 +10015,6 @@ CREATE TABLE chat_private.orphaned_objects (
 COMMENT ON TABLE chat_private.orphaned_objects IS 'Files to remove from bucket chat-attachments. Nobody can read them meanwhile.';
 
 COMMENT ON COLUMN chat_private.orphaned_objects.is_restorable IS 'The message is a tombstone that can still be restored: remove once it no longer can.';
-
-CREATE TABLE chat_private.personal_data (
-    table_name text NOT NULL,
-    column_name text NOT NULL,
-    action text NOT NULL,
-    names_person boolean DEFAULT false NOT NULL,
-    reason text,
-    CONSTRAINT personal_data_action_check CHECK ((action = ANY (ARRAY['delete'::text, 'anonymise'::text, 'retain'::text, 'none'::text]))),
-    CONSTRAINT personal_data_reason_check CHECK (((action = ANY (ARRAY['retain'::text, 'none'::text])) = (reason IS NOT NULL)))
-);
-
-COMMENT ON TABLE chat_private.personal_data IS 'The manifest: of each column, whether it can identify a person and what erase_user does with it. delete: it goes, with its row or its text; anonymise: it becomes null; retain: it stays, for the reason given; none: it identifies nobody.';
-
-COMMENT ON COLUMN chat_private.personal_data.names_person IS 'The id of a person: the row is theirs, and part of their export.';
 
 CREATE TABLE chat_private.push_tokens (
     user_id uuid NOT NULL,
@@ -9760,6 +10116,9 @@ ALTER TABLE ONLY chat.devices
 
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_conversation_id_user_id_thread_root_seq_key UNIQUE NULLS NOT DISTINCT (conversation_id, user_id, thread_root_seq);
+
+ALTER TABLE ONLY chat.exports
+    ADD CONSTRAINT exports_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY chat.hidden_messages
     ADD CONSTRAINT hidden_messages_pkey PRIMARY KEY (conversation_id, message_seq, user_id);
@@ -9863,6 +10222,9 @@ ALTER TABLE ONLY chat_private.erasures
 ALTER TABLE ONLY chat_private.errors
     ADD CONSTRAINT errors_pkey PRIMARY KEY (code);
 
+ALTER TABLE ONLY chat_private.export_parts
+    ADD CONSTRAINT export_parts_pkey PRIMARY KEY (export_id, part);
+
 ALTER TABLE ONLY chat_private.orphaned_objects
     ADD CONSTRAINT orphaned_objects_pkey PRIMARY KEY (path);
 
@@ -9918,6 +10280,12 @@ CREATE INDEX drafts_conversation_id_reply_to_seq_idx ON chat.drafts USING btree 
 CREATE INDEX drafts_conversation_id_thread_root_seq_idx ON chat.drafts USING btree (conversation_id, thread_root_seq);
 
 CREATE INDEX drafts_user_id_conversation_id_idx ON chat.drafts USING btree (user_id, conversation_id);
+
+CREATE INDEX exports_expires_at_idx ON chat.exports USING btree (expires_at);
+
+CREATE UNIQUE INDEX exports_unfinished_idx ON chat.exports USING btree (user_id) WHERE (finished_at IS NULL);
+
+CREATE INDEX exports_user_id_idx ON chat.exports USING btree (user_id, created_at);
 
 CREATE INDEX hidden_messages_conversation_id_user_id_idx ON chat.hidden_messages USING btree (conversation_id, user_id);
 
@@ -10209,6 +10577,9 @@ ALTER TABLE ONLY chat.drafts
 ALTER TABLE ONLY chat.drafts
     ADD CONSTRAINT drafts_user_id_fkey FOREIGN KEY (user_id, conversation_id) REFERENCES chat.participants(user_id, conversation_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY chat.exports
+    ADD CONSTRAINT exports_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat.hidden_messages
     ADD CONSTRAINT hidden_messages_message_seq_fkey FOREIGN KEY (conversation_id, message_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE CASCADE;
 
@@ -10356,6 +10727,9 @@ ALTER TABLE ONLY chat_private.deleted_messages
 ALTER TABLE ONLY chat_private.erasures
     ADD CONSTRAINT erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY chat_private.export_parts
+    ADD CONSTRAINT export_parts_export_id_fkey FOREIGN KEY (export_id) REFERENCES chat.exports(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY chat_private.push_tokens
     ADD CONSTRAINT push_tokens_device_id_fkey FOREIGN KEY (user_id, device_id) REFERENCES chat.devices(user_id, id) ON DELETE CASCADE;
 
@@ -10399,6 +10773,8 @@ ALTER TABLE chat.devices ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chat.drafts ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY "everybody signed in can read the tiers" ON chat.tiers FOR SELECT TO authenticated USING (true);
+
+ALTER TABLE chat.exports ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat.hidden_messages ENABLE ROW LEVEL SECURITY;
 
@@ -10541,6 +10917,8 @@ CREATE POLICY "users can make their notification preferences" ON chat.notificati
 
 CREATE POLICY "users can name their devices" ON chat.devices FOR UPDATE TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid))) WITH CHECK ((user_id = ( SELECT auth.uid() AS uid)));
 
+CREATE POLICY "users can read how far their exports are" ON chat.exports FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
+
 CREATE POLICY "users can read their contacts and requests" ON chat.contacts FOR SELECT TO authenticated USING (((user_low_id = ( SELECT auth.uid() AS uid)) OR (user_high_id = ( SELECT auth.uid() AS uid))));
 
 CREATE POLICY "users can read their notification preferences" ON chat.notification_preferences FOR SELECT TO authenticated USING ((user_id = ( SELECT auth.uid() AS uid)));
@@ -10584,6 +10962,8 @@ ALTER TABLE chat_private.deleted_messages ENABLE ROW LEVEL SECURITY;
 ALTER TABLE chat_private.erasures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.errors ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE chat_private.export_parts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE chat_private.orphaned_objects ENABLE ROW LEVEL SECURITY;
 
@@ -10632,6 +11012,17 @@ GRANT ALL ON FUNCTION chat_private.ban_user(user_id uuid, reason text, expires_a
 
 REVOKE ALL ON FUNCTION chat.ban_user(user_id uuid, reason text, expires_at timestamp with time zone, tenant_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.ban_user(user_id uuid, reason text, expires_at timestamp with time zone, tenant_id uuid) TO authenticated;
+
+GRANT SELECT ON TABLE chat.exports TO authenticated;
+GRANT SELECT ON TABLE chat.exports TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.begin_export(user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.begin_export(user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat_private.begin_export(user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.begin_export(user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.begin_export(user_id uuid) TO authenticated;
+GRANT ALL ON FUNCTION chat.begin_export(user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.cancel_scheduled_message(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.cancel_scheduled_message(id uuid) TO authenticated;
@@ -10721,6 +11112,12 @@ REVOKE ALL ON FUNCTION chat.lift_hold(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.lift_hold(id uuid) TO authenticated;
 GRANT ALL ON FUNCTION chat.lift_hold(id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION chat_private.list_export_files(export_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_export_files(export_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_export_files(export_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_export_files(export_id uuid) TO service_role;
+
 REVOKE ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.list_message_pushes(conversation_id uuid, seq bigint) TO service_role;
 
@@ -10738,6 +11135,12 @@ GRANT ALL ON FUNCTION chat_private.list_purged_files(max_count integer) TO servi
 
 REVOKE ALL ON FUNCTION chat.list_purged_files(max_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.list_purged_files(max_count integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat_private.list_unclaimed_export_files(max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.list_unclaimed_export_files(max_count integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.list_unclaimed_export_files(max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.list_unclaimed_export_files(max_count integer) TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.mark_delivered(conversation_id uuid, seq bigint) TO authenticated;
@@ -10832,6 +11235,12 @@ GRANT ALL ON FUNCTION chat_private.read_audit_log(tenant_id uuid, before_seq big
 REVOKE ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.read_audit_log(tenant_id uuid, before_seq bigint, page_size integer) TO authenticated;
 
+REVOKE ALL ON FUNCTION chat_private.read_export(export_id uuid, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.read_export(export_id uuid, max_count integer) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.read_export(export_id uuid, max_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.read_export(export_id uuid, max_count integer) TO service_role;
+
 GRANT SELECT,DELETE ON TABLE chat.devices TO authenticated;
 GRANT SELECT ON TABLE chat.devices TO service_role;
 
@@ -10901,6 +11310,12 @@ GRANT ALL ON FUNCTION chat_private.revoke_device(id uuid) TO authenticated;
 
 REVOKE ALL ON FUNCTION chat.revoke_device(id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.revoke_device(id uuid) TO authenticated;
+
+REVOKE ALL ON FUNCTION chat_private.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat.save_export_part(export_id uuid, part integer, path text, row_count bigint, files text[], cursor jsonb) TO service_role;
 
 GRANT SELECT ON TABLE chat.scheduled_messages TO authenticated;
 GRANT SELECT ON TABLE chat.scheduled_messages TO service_role;

@@ -223,6 +223,26 @@ isOneToOne: false
       referencedColumns: ["user_id","conversation_id"]
     }
                   ]
+                },"exports": {
+                  Row: {
+                    "created_at": string,"expires_at": string,"file_count": number,"finished_at": string | null,"id": string,"part_count": number,"row_count": number,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"expires_at"?: string,"file_count"?: number,"finished_at"?: string | null,"id"?: string,"part_count"?: number,"row_count"?: number,"user_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"expires_at"?: string,"file_count"?: number,"finished_at"?: string | null,"id"?: string,"part_count"?: number,"row_count"?: number,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "exports_user_id_fkey"
+      columns: ["user_id"]
+isOneToOne: false
+      referencedRelation: "profiles"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"hidden_messages": {
                   Row: {
                     "conversation_id": string,"hidden_at": string,"message_seq": number,"user_id": string
@@ -1104,6 +1124,23 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"begin_export":
+{ Args: { "user_id"?: string }; Returns: {
+              "created_at": string,
+"expires_at": string,
+"file_count": number,
+"finished_at": string | null,
+"id": string,
+"part_count": number,
+"row_count": number,
+"user_id": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "exports"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "cancel_scheduled_message":
 { Args: { "id": string }; Returns: undefined
                            },
@@ -1202,6 +1239,9 @@ isOneToOne: false
 "lift_hold":
 { Args: { "id": string }; Returns: undefined
                            },
+"list_export_files":
+{ Args: { "export_id": string }; Returns: Json
+                           },
 "list_message_pushes":
 { Args: { "conversation_id": string,"seq": number }; Returns: {
               "body": string,"device_id": string,"provider": string,"reason": string,"title": string,"token": string,"user_id": string
@@ -1213,6 +1253,9 @@ isOneToOne: false
             }[]
                            },
 "list_purged_files":
+{ Args: { "max_count"?: number }; Returns: Json
+                           },
+"list_unclaimed_export_files":
 { Args: { "max_count"?: number }; Returns: Json
                            },
 "mark_delivered":
@@ -1380,6 +1423,9 @@ isOneToOne: false
               "action": string,"actor_id": string,"actor_role": string,"conversation_id": string,"details": Json,"happened_at": string,"hash": string,"seq": number,"target_id": string
             }[]
                            },
+"read_export":
+{ Args: { "export_id": string,"max_count"?: number }; Returns: Json
+                           },
 "register_device":
 { Args: { "id": string,"name"?: string,"provider"?: string,"token"?: string }; Returns: {
               "created_at": string,
@@ -1490,6 +1536,9 @@ isOneToOne: false
                            },
 "revoke_device":
 { Args: { "id": string }; Returns: undefined
+                           },
+"save_export_part":
+{ Args: { "cursor"?: Json,"export_id": string,"files": (string)[],"part": number,"path": string,"row_count": number }; Returns: number
                            },
 "schedule_message":
 { Args: { "body"?: string,"conversation_id": string,"id"?: string,"kind"?: string,"mentions"?: (string)[],"metadata"?: Json,"reply_to_seq"?: number,"send_at": string,"thread_root_seq"?: number }; Returns: {

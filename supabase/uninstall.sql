@@ -1,11 +1,11 @@
 -- Removes everything that Parley's migrations made, and nothing else: the schemas chat and
 -- chat_private with all messages in them, triggers on auth.users, policies on realtime.messages and
--- storage.objects, the empty bucket, scheduled jobs, and the records of the migrations.
+-- storage.objects, the empty buckets, scheduled jobs, and the records of the migrations.
 --
 -- Run as postgres, in one transaction: psql "$DB_URL" --single-transaction -f supabase/uninstall.sql
 -- It raises, and changes nothing, when objects of the project depend on Parley's (a foreign key, a
 -- view, a policy): dropping these with it would take from the project what nobody asked to lose. So
--- it does when files are left in the bucket. Rows of realtime.messages go by themselves.
+-- it does when files are left in a bucket. Rows of realtime.messages go by themselves.
 --
 -- What is Parley's it asks the catalogue: whatever is in its two schemas, and what is called parley
 -- elsewhere. So it need not know of a table to remove it.
@@ -16,9 +16,8 @@ set client_min_messages = 'warning';
 
 do $$
 declare
-    v_bucket constant text := 'chat-attachments';
+    v_buckets constant text [] := '{chat-attachments,chat-exports}';
     v_item record;
-    v_count bigint;
     v_dependents text;
 begin
     -- Ours on tables of the platform.
@@ -71,20 +70,22 @@ begin
             hint = 'Drop or change these first.';
     end if;
 
-    -- The bucket, if nothing is in it.
+    -- The buckets, if nothing is in them.
     if to_regclass('storage.buckets') is not null then
-        execute 'select count(*) from storage.objects where bucket_id = $1'
-        into v_count using v_bucket;
-        if v_count > 0 then
+        execute
+            'select bucket_id as name, count(*) as objects from storage.objects'
+            ' where bucket_id = any ($1) group by 1 order by 1 limit 1'
+        into v_item using v_buckets;
+        if v_item.name is not null then
             raise exception using
                 errcode = '2BP01',
-                message = 'The bucket of attachments is not empty.',
-                detail = format('%s has %s objects.', v_bucket, v_count),
+                message = 'A bucket of Parley is not empty.',
+                detail = format('%s has %s objects.', v_item.name, v_item.objects),
                 hint = 'Empty it through the Storage API or the dashboard; SQL would leave the '
                     'files behind.';
         end if;
         perform set_config('storage.allow_delete_query', 'true', true);
-        execute 'delete from storage.buckets where id = $1' using v_bucket;
+        execute 'delete from storage.buckets where id = any ($1)' using v_buckets;
         perform set_config('storage.allow_delete_query', '', true);
     end if;
 

@@ -1,82 +1,84 @@
-// Removes from Storage the files of purged messages. The database queues them; what is gone from
-// Storage leaves the queue. Call it from any scheduler, with the secret key as apikey: doing it
-// twice, or at once, does no harm, and what fails is tried again by the next call.
+// Removes from Storage the files of purged messages and of exports whose time is over. The database
+// says which; what is gone from Storage it names no more. Call it from any scheduler, with the secret
+// key as apikey: doing it twice, or at once, does no harm, and what fails is tried again by the next
+// call.
 
-const BUCKET = "chat-attachments";
+import { call, isService, rpc, type Settings } from "../_shared/backend.ts";
+
 const BATCH = 100;
 const SECONDS = 50;
-
-/** `accepted`: keys, each of which lets a caller in. */
-export interface Settings {
-  url: string;
-  secret: string;
-  accepted: string[];
-}
 
 export interface Outcome {
   removed: number;
   has_more: boolean;
 }
 
-/** Whether both are the same, in a time that does not tell where they differ. */
-export async function isSame(a: string, b: string): Promise<boolean> {
-  const digest = async (text: string) =>
-    new Uint8Array(
-      await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)),
-    );
-  const [left, right] = await Promise.all([digest(a), digest(b)]);
-  return left.reduce((sum, byte, i) => sum | (byte ^ right[i]), 0) === 0;
-}
+/** Removes what is named; returns how many the backend is rid of. */
+type Removal = (settings: Settings, paths: string[]) => Promise<number>;
 
-async function call(
+async function removeAttachments(
   settings: Settings,
-  method: string,
-  path: string,
-  body: unknown,
-): Promise<unknown> {
-  const response = await fetch(settings.url + path, {
-    method,
-    headers: {
-      apikey: settings.secret,
-      authorization: `Bearer ${settings.secret}`,
-      "content-type": "application/json",
-      "content-profile": "chat",
-    },
-    body: JSON.stringify(body),
-  });
-  const text = await response.text();
-  if (!response.ok) {
-    throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  }
-  return text ? JSON.parse(text) : null;
+  paths: string[],
+): Promise<number> {
+  await remove(settings, "chat-attachments", paths);
+  // The database looks for itself what is gone: a file that is there stays in the queue.
+  return await rpc(settings, "forget_purged_files", { paths }) as number;
 }
 
-/** Works off the queue until it is empty, nothing more can be removed, or the time is over. */
-export async function purge(settings: Settings): Promise<Outcome> {
-  const end = Date.now() + SECONDS * 1000;
+async function removeExports(
+  settings: Settings,
+  paths: string[],
+): Promise<number> {
+  return (await remove(settings, "chat-exports", paths)).length;
+}
+
+function remove(
+  settings: Settings,
+  bucket: string,
+  paths: string[],
+): Promise<unknown[]> {
+  return call(settings, "DELETE", `/storage/v1/object/${bucket}`, {
+    prefixes: paths,
+  }) as Promise<unknown[]>;
+}
+
+/** Works off one list until it is empty, nothing more can be removed, or the time is over. */
+async function workOff(
+  settings: Settings,
+  list: string,
+  removal: Removal,
+  end: number,
+): Promise<Outcome> {
   let removed = 0;
   while (Date.now() < end) {
-    const paths = await call(
-      settings,
-      "POST",
-      "/rest/v1/rpc/list_purged_files",
-      { max_count: BATCH },
-    ) as string[];
+    const paths = await rpc(settings, list, { max_count: BATCH }) as string[];
     if (paths.length === 0) return { removed, has_more: false };
-    await call(settings, "DELETE", `/storage/v1/object/${BUCKET}`, {
-      prefixes: paths,
-    });
-    // The database looks for itself what is gone: a file that is there stays in the queue.
-    const gone = await call(
-      settings,
-      "POST",
-      "/rest/v1/rpc/forget_purged_files",
-      { paths },
-    ) as number;
+    const gone = await removal(settings, paths);
     removed += gone;
     if (gone === 0) break;
   }
   return { removed, has_more: true };
+}
+
+/** Files of messages first, then those of exports. */
+export async function purge(settings: Settings): Promise<Outcome> {
+  const end = Date.now() + SECONDS * 1000;
+  const messages = await workOff(
+    settings,
+    "list_purged_files",
+    removeAttachments,
+    end,
+  );
+  const exports = await workOff(
+    settings,
+    "list_unclaimed_export_files",
+    removeExports,
+    end,
+  );
+  return {
+    removed: messages.removed + exports.removed,
+    has_more: messages.has_more || exports.has_more,
+  };
 }
 
 export async function handle(
@@ -88,15 +90,7 @@ export async function handle(
   if (request.method !== "POST") {
     return answer(405, { code: "method_not_allowed", message: "Use POST." });
   }
-  // Opaque keys come as apikey; gateways turn them into the token they stand for.
-  const sent = [
-    request.headers.get("authorization")?.replace(/^Bearer /, ""),
-    request.headers.get("apikey"),
-  ].filter((key) => key);
-  const pairs = sent.flatMap((key) =>
-    settings.accepted.filter(Boolean).map((known) => isSame(key!, known))
-  );
-  if (!(await Promise.all(pairs)).includes(true)) {
+  if (!await isService(request, settings)) {
     return answer(401, {
       code: "secret_key_required",
       message: "Only who has the secret key can do this.",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._async.conversations import AsyncConversations
     from ._async.devices import AsyncDevices
     from ._async.drafts import AsyncDrafts
+    from ._async.exports import AsyncExports
     from ._async.inbox import AsyncInbox
     from ._async.me import AsyncMe
     from ._async.moderation import AsyncModeration
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
         NotificationPreferences,
         Participant,
         ParticipantSettings,
+        PersonalExport,
         Pin,
         PollOption,
         PollResults,
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
         User,
         UserReaction,
         Vote,
+        WrittenExport,
     )
     from ._outbox import Waiting
     from ._sync.attachments import Attachments
@@ -150,6 +153,7 @@ if TYPE_CHECKING:
     from ._sync.conversations import Conversations
     from ._sync.devices import Devices
     from ._sync.drafts import Drafts
+    from ._sync.exports import Exports
     from ._sync.inbox import Inbox
     from ._sync.me import Me
     from ._sync.moderation import Moderation
@@ -174,6 +178,7 @@ __all__ = [
     "AsyncConversations",
     "AsyncDevices",
     "AsyncDrafts",
+    "AsyncExports",
     "AsyncInbox",
     "AsyncMe",
     "AsyncModeration",
@@ -221,6 +226,7 @@ __all__ = [
     "Event",
     "EventStream",
     "Evidence",
+    "Exports",
     "File",
     "HiddenMessage",
     "HistoryChanged",
@@ -258,6 +264,7 @@ __all__ = [
     "ParticipantUpdated",
     "Participants",
     "PermissionDeniedError",
+    "PersonalExport",
     "Pin",
     "PollClosed",
     "PollOption",
@@ -306,6 +313,7 @@ __all__ = [
     "UserUnblocked",
     "Vote",
     "Waiting",
+    "WrittenExport",
     "__version__",
     "new_id",
 ]
@@ -320,6 +328,7 @@ _MODULES = {
     "_async.conversations": ("AsyncConversations",),
     "_async.devices": ("AsyncDevices",),
     "_async.drafts": ("AsyncDrafts",),
+    "_async.exports": ("AsyncExports",),
     "_async.inbox": ("AsyncInbox",),
     "_async.me": ("AsyncMe",),
     "_async.moderation": ("AsyncModeration",),
@@ -410,6 +419,7 @@ _MODULES = {
         "NotificationPreferences",
         "Participant",
         "ParticipantSettings",
+        "PersonalExport",
         "Pin",
         "PollOption",
         "PollResults",
@@ -436,6 +446,7 @@ _MODULES = {
         "User",
         "UserReaction",
         "Vote",
+        "WrittenExport",
     ),
     "_sync.attachments": ("Attachments",),
     "_sync.auth": ("Auth",),
@@ -445,6 +456,7 @@ _MODULES = {
     "_sync.conversations": ("Conversations",),
     "_sync.devices": ("Devices",),
     "_sync.drafts": ("Drafts",),
+    "_sync.exports": ("Exports",),
     "_sync.inbox": ("Inbox",),
     "_sync.me": ("Me",),
     "_sync.moderation": ("Moderation",),

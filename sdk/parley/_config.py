@@ -61,6 +61,11 @@ class Config:
         """Where Storage is, without a slash at its end."""
         return f"{self.url}/storage/v1"
 
+    @property
+    def functions_url(self) -> str:
+        """Where edge functions are, without a slash at its end."""
+        return f"{self.url}/functions/v1"
+
 
 def load_config(
     url: str | None,

@@ -265,8 +265,8 @@ select
     t.thread_root_seq,
     m.thread_count,
     t.last_read_seq,
-    r.seq as last_seq,
-    r.created_at as last_activity_at,
+    coalesce(r.seq, m.seq) as last_seq,
+    coalesce(r.created_at, m.created_at) as last_activity_at,
     (
         select count(*)
         from chat.messages as u

@@ -177,7 +177,9 @@ $$;
 revoke execute on function chat_private.expiry(timestamptz, chat_private.lifetime [])
 from public, anon, authenticated;
 
--- What the rule says of messages of a conversation. A message whose sender is gone keeps what it
+-- What the rule says of messages of a conversation. They are looked up as pairs, here and wherever many
+-- are: with the conversation as a constant, a plan that is kept may read the whole conversation, since
+-- most are small. A message whose sender is gone keeps what it
 -- has; one that was restored lives at least until it was restored to.
 create function chat_private.expiries(conversation_id uuid, seqs bigint [])
 returns table (seq bigint, expires_at timestamptz)
@@ -193,8 +195,10 @@ begin
             m.sender_id,
             m.created_at,
             m.expires_at
-        from chat.messages as m
-        where m.conversation_id = expiries.conversation_id and m.seq = any (expiries.seqs)
+        from unnest(
+            array_fill(expiries.conversation_id, array[cardinality(expiries.seqs)]), expiries.seqs
+        ) as p (conversation_id, seq)
+        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
     ),
 
     -- Once a sender, not once a message.

@@ -59,7 +59,8 @@ $$;
 revoke execute on function chat_private.unbury_message(uuid, bigint)
 from public, anon, authenticated;
 
--- A conversation knows when the first of its messages expires: of those of the earliest day.
+-- A conversation knows when the first of its messages expires, among those of the earliest day; of a day
+-- with very many, when that day begins, for a bound is enough: whoever reads it looks again.
 create function chat_private.keep_expires_from(conversation_id uuid)
 returns void
 language plpgsql
@@ -68,6 +69,7 @@ as $$
 declare
     v_day date;
     v_expires_from timestamptz;
+    v_number integer;
 begin
     select (m.expires_at at time zone 'UTC')::date into v_day
     from chat.messages as m
@@ -77,13 +79,22 @@ begin
         and m.expires_at is not null
     order by (m.expires_at at time zone 'UTC')::date
     limit 1;
-    select min(m.expires_at) into v_expires_from
-    from chat.messages as m
-    where
-        m.conversation_id = keep_expires_from.conversation_id
-        and m.deleted_at is null
-        and m.expires_at is not null
-        and (m.expires_at at time zone 'UTC')::date = v_day;
+    select
+        min(f.expires_at),
+        count(*)
+    into v_expires_from, v_number
+    from (
+        select m.expires_at
+        from chat.messages as m
+        where
+            m.conversation_id = keep_expires_from.conversation_id
+            and m.deleted_at is null
+            and (m.expires_at at time zone 'UTC')::date = v_day
+        limit 1000
+    ) as f;
+    if v_number = 1000 then
+        v_expires_from := v_day::timestamp at time zone 'UTC';
+    end if;
     update chat.conversations as c
     set expires_from = v_expires_from
     where
@@ -106,9 +117,22 @@ begin
     with rewritten as (
         update chat.messages as m
         set expires_at = e.expires_at
-        from chat_private.expiries(rewrite_expiries.conversation_id, rewrite_expiries.seqs) as e
+        from (
+            select
+                -- Not the constant, as in chat_private.expiries.
+                p.conversation_id,
+                x.seq,
+                x.expires_at
+            from chat_private.expiries(rewrite_expiries.conversation_id, rewrite_expiries.seqs) as x
+            inner join unnest(
+                array_fill(
+                    rewrite_expiries.conversation_id, array[cardinality(rewrite_expiries.seqs)]
+                ),
+                rewrite_expiries.seqs
+            ) as p (conversation_id, seq) on x.seq = p.seq
+        ) as e
         where
-            m.conversation_id = rewrite_expiries.conversation_id
+            m.conversation_id = e.conversation_id
             and m.seq = e.seq
             and m.expires_at is distinct from e.expires_at
         returning m.seq
@@ -123,7 +147,6 @@ begin
         d.conversation_id = rewrite_expiries.conversation_id
         and d.message_seq = any (v_changed)
         and d.is_expired
-        and d.purged_at is null
         and (m.expires_at is null or m.expires_at > chat_private.now());
     return coalesce(cardinality(v_changed), 0);
 end;

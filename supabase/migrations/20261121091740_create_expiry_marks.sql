@@ -29,6 +29,9 @@ as $$
 declare
     v_now constant timestamptz := chat_private.now();
     v_window constant interval := (chat_private.settings_for(conversation.tenant_id)).restore_window;
+    v_conversation_ids constant uuid [] := array_fill(
+        conversation.id, array[cardinality(remove_messages.seqs)]
+    );
     v_thread record;
     v_root chat.messages;
     v_conversation chat.conversations;
@@ -44,13 +47,14 @@ begin
         remove_messages.is_expired,
         v_now,
         v_now + v_window
-    from chat.messages as m
-    where m.conversation_id = conversation.id and m.seq = any (remove_messages.seqs);
+    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+    inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq;
     update chat.messages as m
     set body = null,
         metadata = '{}',
         deleted_at = v_now
-    where m.conversation_id = conversation.id and m.seq = any (remove_messages.seqs);
+    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+    where m.conversation_id = d.conversation_id and m.seq = d.seq;
 
     -- As count_gone does, for all at once.
     update chat.participants as p
@@ -59,16 +63,14 @@ begin
         select
             u.user_id,
             count(*) as number
-        from chat.participants as u
-        inner join chat.messages as m
+        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
+        inner join chat.participants as u
             on
-                u.conversation_id = m.conversation_id
-                and u.last_read_seq < m.seq
+                m.conversation_id = u.conversation_id
+                and m.seq > u.last_read_seq
                 and m.sender_id is distinct from u.user_id
-        where
-            u.conversation_id = conversation.id
-            and m.seq = any (remove_messages.seqs)
-            and m.kind <> 'system'
+        where m.kind <> 'system'
         group by u.user_id
     ) as g
     where p.conversation_id = conversation.id and p.user_id = g.user_id;
@@ -93,11 +95,9 @@ begin
         select
             m.thread_root_seq as seq,
             count(*) as number
-        from chat.messages as m
-        where
-            m.conversation_id = conversation.id
-            and m.seq = any (remove_messages.seqs)
-            and m.thread_root_seq is not null
+        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
+        where m.thread_root_seq is not null
         group by m.thread_root_seq
         order by m.thread_root_seq
     loop
@@ -159,11 +159,11 @@ begin
     if chat_private.rewrite_expiries(conversation.id, v_seqs) > 0 then
         v_seqs := array(
             select m.seq
-            from chat.messages as m
-            where
-                m.conversation_id = conversation.id
-                and m.seq = any (v_seqs)
-                and m.expires_at <= v_now
+            from unnest(array_fill(conversation.id, array[cardinality(v_seqs)]), v_seqs)
+                as d (conversation_id, seq)
+            inner join chat.messages as m
+                on d.conversation_id = m.conversation_id and d.seq = m.seq
+            where m.expires_at <= v_now
         );
     end if;
     perform chat_private.remove_messages(conversation, v_seqs, is_expired => true);

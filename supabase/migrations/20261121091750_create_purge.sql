@@ -1,5 +1,5 @@
 -- Purpose: what was removed longer ago than it can be restored goes for good, and a record stays.
--- Objects: functions chat_private.purge_removed; view chat.purge_runs.
+-- Objects: functions chat_private.purge_removed and its parts; view chat.purge_runs.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
@@ -134,6 +134,40 @@ $$;
 revoke execute on function chat_private.drop_tombstones(uuid [], bigint [])
 from public, anon, authenticated;
 
+-- Moves of watermarks that say nothing of a message that is there: all that ended before the first.
+-- Says how many went.
+create function chat_private.drop_receipts(conversation_ids uuid [])
+returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_number bigint;
+begin
+    delete from chat.receipts as r
+    using
+        (
+            select
+                c.id,
+                coalesce(
+                    (select min(m.seq) from chat.messages as m where m.conversation_id = c.id),
+                    c.last_seq + 1
+                ) as first_seq
+            from chat.conversations as c
+            where c.id = any (drop_receipts.conversation_ids)
+        ) as f
+    -- By participant: of theirs alone, and by an index.
+    inner join chat.participants as p on f.id = p.conversation_id
+    where
+        r.conversation_id = p.conversation_id
+        and r.user_id = p.user_id
+        and r.last_delivered_seq < f.first_seq;
+    get diagnostics v_number = row_count;
+    return v_number;
+end;
+$$;
+revoke execute on function chat_private.drop_receipts(uuid []) from public, anon, authenticated;
+
 -- Purges of the given removed messages of a tenant what no hold keeps, and writes into the tenant's
 -- audit log what went: how much of what, and a digest of which messages. Says how many. The caller
 -- has locked the conversations.
@@ -152,6 +186,7 @@ declare
     v_conversation_ids uuid [];
     v_seqs bigint [];
     v_record jsonb;
+    v_rows jsonb := '{}'::jsonb;
     v_dropped integer;
 begin
     -- Judged again by the policy of today: what lives by it comes back.
@@ -242,9 +277,7 @@ begin
     into v_conversation_ids, v_seqs, v_record
     from sizes as z;
     if v_seqs is not null then
-        v_record := v_record || jsonb_build_object(
-            'rows', chat_private.empty_messages(v_conversation_ids, v_seqs)
-        );
+        v_rows := chat_private.empty_messages(v_conversation_ids, v_seqs);
     end if;
     select
         array_agg(d.conversation_id),
@@ -253,17 +286,21 @@ begin
     from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
     inner join chat_private.deleted_messages as d
         on p.conversation_id = d.conversation_id and p.seq = d.message_seq
-    where d.purged_at is not null and d.due_at <= v_now;
+    where d.due_at <= v_now;
     if v_seqs is null then
         return 0;
     end if;
     v_dropped := chat_private.drop_tombstones(v_conversation_ids, v_seqs);
+    v_rows := chat_private.add_counts(
+        v_rows,
+        jsonb_build_object('receipts', chat_private.drop_receipts(v_conversation_ids))
+    );
     perform chat_private.record_audit(
         purge_removed.tenant_id,
         'messages_purged',
         null,
         null,
-        v_record || jsonb_build_object('tombstones', v_dropped)
+        v_record || jsonb_build_object('tombstones', v_dropped, 'rows', v_rows)
     );
     return cardinality(v_seqs);
 end;

@@ -137,6 +137,11 @@ begin
             );
         end loop;
     end if;
+    if v_phase = 'done' then
+        -- Their files go as those of messages do: functions/purge-attachments.
+        delete from chat.exports as e
+        where e.expires_at <= v_now;
+    end if;
     return jsonb_build_object(
         'rewritten', v_rewritten,
         'marked', v_marked,

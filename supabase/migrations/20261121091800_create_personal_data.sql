@@ -14,6 +14,7 @@ create table chat_private.personal_data (
     action text not null,
     names_person boolean not null default false,
     reason text,
+    withheld text,
     primary key (table_name, column_name),
     constraint personal_data_action_check check (
         action in ('delete', 'anonymise', 'retain', 'none')
@@ -26,7 +27,10 @@ comment on table chat_private.personal_data is
     'delete: it goes, with its row or its text; anonymise: it becomes null; retain: it stays, for the '
     'reason given; none: it identifies nobody.';
 comment on column chat_private.personal_data.names_person is
-    'The id of a person: the row is theirs, and part of their export.';
+    'The id of a person: the row is theirs, and part of their export unless withheld.';
+comment on column chat_private.personal_data.withheld is
+    'Why an export leaves it out: of a column that names a person, rows that are theirs by nothing else; '
+    'of another, its values.';
 alter table chat_private.personal_data enable row level security;
 
 -- Whose a row is.
@@ -175,4 +179,31 @@ values
 ('chat_private.personal_data', 'column_name', 'none', 'Of Parley.'),
 ('chat_private.personal_data', 'action', 'none', 'Of Parley.'),
 ('chat_private.personal_data', 'reason', 'none', 'Of Parley.'),
+('chat_private.personal_data', 'withheld', 'none', 'Of Parley.'),
 ('chat_private.retention_jobs', 'cursor_conversation_id', 'none', 'Of a conversation.');
+
+-- What an export leaves out: what others said of a person or did to them, and keys.
+update chat_private.personal_data as d
+set withheld = w.reason
+from (
+    values
+    ('chat.bans', null, 'Moderators alone read bans.'),
+    ('chat.blocks', 'blocked_id', 'Nobody learns who blocked them.'),
+    ('chat.conversations', null, 'Of all who take part.'),
+    ('chat.legal_holds', null, 'Nobody learns that they are held.'),
+    ('chat.mentions', null, 'Written by others.'),
+    ('chat.notifications', null, 'Says what others wrote and did.'),
+    ('chat.report_evidence', null, 'Nobody learns that they were reported.'),
+    ('chat.reports', 'reported_user_id', 'Nobody learns that they were reported.'),
+    ('chat.reports', 'resolved_by', 'The work of a moderator, about others.'),
+    ('chat_private.audit_log', null, 'Of the tenant, and sealed; its admins read it.'),
+    ('chat_private.deleted_messages', null, 'Deleted or expired: nobody reads it any more.'),
+    ('chat_private.erasures', null, 'Who is being erased exports nothing.'),
+    ('chat_private.orphaned_objects', null, 'Deleted: nobody reads it any more.'),
+    ('chat_private.push_tokens', 'token', 'A key to their device.'),
+    ('chat_private.retention_jobs', null, 'Work of the sweep.')
+) as w (table_name, column_name, reason)
+where
+    d.table_name = w.table_name
+    and d.column_name = coalesce(w.column_name, d.column_name)
+    and d.action <> 'none';

@@ -5,8 +5,8 @@ from __future__ import annotations
 import isolation
 import psycopg
 import pytest
+from catalogue import read_catalogue
 
-from support.catalogue import read_catalogue
 from support.databases import MIGRATIONS, Database, migrate
 from support.stacks import ROOT
 
@@ -162,18 +162,16 @@ def test_what_the_project_built_on_parley_stops_it(
     assert read_catalogue(project) == installed
 
 
-def test_files_in_the_bucket_stop_it(project: psycopg.Connection) -> None:
+@pytest.mark.parametrize("bucket", ["chat-attachments", "chat-exports"])
+def test_files_in_a_bucket_stop_it(project: psycopg.Connection, bucket: str) -> None:
     _install(project)
-    if (
-        project.execute("select from storage.buckets where id = 'chat-attachments'").fetchone()
-        is None
-    ):
+    if project.execute("select from storage.buckets where id = %s", (bucket,)).fetchone() is None:
         pytest.skip("there is no bucket")
     project.execute(
-        "insert into storage.objects (bucket_id, name) values ('chat-attachments', 'a/b.png')"
+        "insert into storage.objects (bucket_id, name) values (%s, 'a/b.png')", (bucket,)
     )
     installed = read_catalogue(project)
     with pytest.raises(psycopg.errors.DependentObjectsStillExist) as raised:
         _uninstall(project)
-    assert raised.value.diag.message_primary == "The bucket of attachments is not empty."
+    assert raised.value.diag.message_primary == "A bucket of Parley is not empty."
     assert read_catalogue(project) == installed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -64,6 +65,7 @@ async def test_every_stream_is_the_databases_history(
             sent = await asyncio.gather(
                 *(send(room, number, count // people) for number, room in enumerate(rooms))
             )
+            assert not killing.done(), killing
             killing.cancel()
             proxy.calm()
             heard = await asyncio.gather(*hearing)
@@ -125,16 +127,30 @@ async def hear(stream: EventStream, count: int) -> list[MessageCreated]:
 
 
 async def kill_servers(stack: Stack, seed: int) -> None:
-    """Kills one part after another; the stack restarts them."""
+    """Kills one part after another, each a while after the stack has restarted the one before."""
     chosen = random.Random(seed)
     assert stack.process is not None
     while True:
         await asyncio.sleep(chosen.uniform(*KILL_SECONDS))
-        with contextlib.suppress(AssertionError, ProcessLookupError, FileNotFoundError):
-            pid = child_pid(stack.process.pid, chosen.choice(PARTS))
-            os.kill(pid, signal.SIGKILL)
-            await asyncio.to_thread(eventually, lambda p=pid: not Path(f"/proc/{p}").exists())
-        await asyncio.sleep(chosen.uniform(*KILL_SECONDS))
+        pid = child_pid(stack.process.pid, chosen.choice(PARTS))
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(wait_for, lambda p=pid: not Path(f"/proc/{p}").exists())
+        await asyncio.to_thread(wait_for, lambda: is_ready(stack))
+
+
+wait_for = functools.partial(eventually, seconds=60)
+
+
+def is_ready(stack: Stack) -> bool:
+    headers = {"apikey": stack.publishable_key}
+    try:
+        paths = ("/auth/v1/health", "/rest/v1/settings?limit=0")
+        return all(
+            httpx.get(stack.api_url + path, headers=headers, timeout=5).status_code < 500
+            for path in paths
+        )
+    except httpx.TransportError:
+        return False
 
 
 async def stored(stack: Stack, conversation_id: uuid.UUID) -> list[tuple[int, str]]:

@@ -165,6 +165,21 @@ async def test_an_export_goes_on_where_it_was(stack: Stack, room: Room, tmp_path
     assert json.loads((folder / "conversation.json").read_text())["kind"] == "direct"
 
 
+async def test_all_that_is_ones_own(stack: Stack, room: Room, tmp_path: Path) -> None:
+    await room.as_alice.send("by alice")
+    await room.as_bob.attachments.send([File(PNG, name="a.png")], body="by bob")
+    command = ("export", "--personal", "--to", str(tmp_path))
+    shown = await run(stack, room.bob, *command)
+    lines = [json.loads(line) for line in (tmp_path / "rows.ndjson").read_text().splitlines()]
+    assert f"{len(lines)} rows written" in shown
+    assert [line["row"]["body"] for line in lines if line["table"] == "chat.messages"] == ["by bob"]
+    (file,) = (path for path in (tmp_path / "files").rglob("*") if path.is_file())
+    assert file.read_bytes() == PNG
+    file.write_bytes(b"saved before")
+    assert await run(stack, room.bob, *command) == shown
+    assert file.read_bytes() == b"saved before"
+
+
 def test_what_is_wrong_is_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

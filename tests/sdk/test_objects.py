@@ -40,6 +40,23 @@ async def group(people: People) -> tuple[AsyncConversation, AsyncConversation, P
     return made, await member.parley.conversations.get(made.id), member
 
 
+async def test_everything_of_a_person(room: Room, tmp_path: Path) -> None:
+    await room.as_alice.send("mine")
+    seen: list[int] = []
+    written = await room.alice.parley.exports.write(
+        on_progress=lambda export: seen.append(export.row_count)
+    )
+    assert written.finished_at is not None
+    assert seen[0] == 0
+    saved: list[Progress] = []
+    rows = await room.alice.parley.exports.save(written, tmp_path, on_progress=saved.append)
+    assert len(rows.read_text().splitlines()) == written.row_count > 0
+    assert saved[-1].done_bytes == rows.stat().st_size
+    (listed,) = (await room.alice.parley.exports.list()).items
+    assert listed.id == written.id
+    assert (await room.bob.parley.exports.list()).items == ()
+
+
 async def test_replies_threads_edits_and_deletions(room: Room) -> None:
     first = await room.as_alice.send("first")
     answer = await room.as_bob.reply(first, "answer", mentions=[room.alice.id])
@@ -92,9 +109,9 @@ async def test_marks_on_messages(room: Room) -> None:
 
     assert (await room.as_bob.save(message, note="later")).note == "later"
     assert (await room.as_bob.save(message)).note is None
-    assert [s.message_seq for s in await room.bob.parley.inbox.saved_messages()] == [1]
+    assert [s.message_seq async for s in await room.bob.parley.inbox.saved_messages()] == [1]
     await room.as_bob.unsave(message)
-    assert await room.bob.parley.inbox.saved_messages() == ()
+    assert (await room.bob.parley.inbox.saved_messages()).items == ()
 
     await room.as_bob.hide(message)
     assert (await room.as_bob.history()).items == ()
@@ -128,12 +145,16 @@ async def test_what_is_read(room: Room) -> None:
 async def test_threads_are_followed_and_read(room: Room) -> None:
     root = await room.as_alice.send("root")
     await room.as_bob.send("in it", thread=root)
-    (thread,) = await room.alice.parley.inbox.threads()
+    (thread,) = (await room.alice.parley.inbox.threads()).items
     assert (thread.thread_root_seq, thread.unread_count) == (1, 1)
     assert (await room.as_alice.threads.mark_read(root)).last_read_seq == 2
     assert not (await room.as_alice.threads.unfollow(root)).is_following
     assert (await room.as_alice.threads.follow(root)).is_following
     assert [t.thread_root_seq for t in await room.as_alice.threads.list()] == [1]
+    quiet = await room.as_bob.send("nobody has answered yet")
+    await room.as_alice.threads.follow(quiet)
+    pages = await room.alice.parley.inbox.threads(limit=1)
+    assert [(t.thread_root_seq, t.last_seq) async for t in pages] == [(3, 3), (1, 2)]
 
 
 async def test_participants(
@@ -412,6 +433,8 @@ async def test_retention(stack: Stack, people: People) -> None:
     assert (await room.message(message.seq)).body == "to be kept"
     assert (await retention.purge_runs()).items == ()
     assert (await retention.tier_changes(user=admin.id)).items == ()
+    # Tests share a tenant.
+    await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
     with pytest.raises(PermissionDeniedError, match="cannot decide"):
         await room.set_retention(timedelta(days=7))
     await admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)

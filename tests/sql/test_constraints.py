@@ -316,6 +316,10 @@ INSERTS = {
         " ((select id from chat.tenants limit 1), gen_random_uuid(), now(), 1)",
     "erasures_user_id_fkey":
         "insert into chat_private.erasures (user_id) values (gen_random_uuid())",
+    "exports_user_id_fkey":
+        "insert into chat.exports (user_id) values (gen_random_uuid())",
+    "export_parts_export_id_fkey":
+        "insert into chat_private.export_parts values (gen_random_uuid(), 1, 'x', '{}', null)",
     "restored_messages_message_seq_fkey":
         "insert into chat_private.restored_messages select conversation_id, 9999, now()"
         " from chat.messages limit 1",

@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
-
 import psycopg
 import pytest
 
-from support.retention import TENANT, make_room
+from support.retention import OTHER_TENANT, TENANT, found, make_full_room, make_room
 
 MARK = "quetzalcoatl"
 
 
 @pytest.fixture
 def room(database):
-    """Alice wrote much of what one can write, with MARK in it."""
-    room = make_room(database)
-    room.owner(
-        "update chat.profiles set username = %s, display_name = %s where id = %s",
-        MARK, f"{MARK} the first", room.ids["alice"],
-    )  # fmt: skip
-    room.send("alice", f"{MARK} 1")
-    room.send("bob", "an answer", reply_to_seq=1)
-    room.send("alice", f"{MARK} 3", thread_root_seq=2)
-    room.call("alice", "select (chat.edit_message(%s, 1, %s)).seq", room.id, f"{MARK} edited")
-    room.send("alice", f"{MARK} deleted")
-    room.call("alice", "select (chat.delete_message(%s, 4)).seq", room.id)
-    room.call("bob", "select (chat.delete_message(%s, 2)).seq", room.id)
-    room.send("bob", "still here")
-    room.call("alice", "select chat.react(%s, 5, '+')", room.id)
-    room.call("bob", "select chat.react(%s, 1, '+')", room.id)
-    room.call("alice", "select chat.pin_message(%s, 5)", room.id)
-    room.call("alice", "select (chat.mark_read(%s)).rev", room.id)
-    with room.database.acting(room.ids["alice"]) as connection:
-        connection.execute(
-            "insert into chat.drafts (conversation_id, body) values (%s, %s)", (room.id, MARK)
-        )
-        connection.execute(
-            "insert into chat.saved_messages (conversation_id, message_seq, note)"
-            " values (%s, 5, %s)", (room.id, MARK),
-        )  # fmt: skip
-        connection.execute(
-            "select chat.schedule_message(%s, chat_private_now.at, %s)"
-            " from (select timestamptz '2027-02-01' as at) as chat_private_now", (room.id, MARK)
-        )  # fmt: skip
-        connection.execute(
-            "select chat.register_device(gen_random_uuid(), 'fcm', %s)", (f"token of {MARK}",)
-        )
-        connection.execute("select chat.request_contact(username => 'bob')")
-    for number in (1, 2):
-        path = f"{TENANT}/{room.id}/{uuid.uuid4()}/{MARK}.png"
-        room.owner(
-            "insert into storage.objects (bucket_id, name, owner_id, version) values"
-            " ('chat-attachments', %s, %s, '1')", path, room.ids["alice"],
-        )  # fmt: skip
-        if number == 1:
-            room.owner(
-                "insert into chat.attachments (conversation_id, message_seq, position, path, name,"
-                " mime_type, size_bytes) values (%s, 1, 1, %s, %s, 'image/png', 9)",
-                room.id, path, MARK,
-            )  # fmt: skip
-    room.owner("update chat.tenant_members set tier = 'privileged' where user_id = %s",
-               room.ids["alice"])  # fmt: skip
-    return room
+    return make_full_room(database, MARK)
 
 
 def erase(room, name, batch_size=500):
@@ -72,23 +22,6 @@ def erase(room, name, batch_size=500):
         batches += 1
         if not answer["has_more"]:
             return answer, batches
-
-
-def found(room, texts):
-    """Each column of the database in which one of the texts is."""
-    columns = room.owner(
-        "select c.oid::regclass::text, quote_ident(a.attname) from pg_class as c"
-        " inner join pg_attribute as a on c.oid = a.attrelid"
-        " inner join pg_namespace as n on c.relnamespace = n.oid"
-        " where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped"
-        " and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
-    )
-    pattern = "|".join(texts)
-    return {
-        f"{table}.{column}"
-        for table, column in columns
-        if room.owner(f"select 1 from {table} where {column}::text ~* %s limit 1", pattern)
-    }
 
 
 def test_every_column_is_in_the_manifest(database):
@@ -133,6 +66,10 @@ def test_a_scan_of_the_whole_database_finds_what_is_declared_and_no_more(room):
 
 
 def test_the_certificate_counts_what_went_and_the_log_has_it(room):
+    other = "insert into chat.tenants (id, slug, name) values (%s, 'b', 'B')"
+    room.owner(other, OTHER_TENANT)
+    record = "select chat_private.record_audit(%s, 'hold_placed', null, null, '{}')"
+    room.owner(record, OTHER_TENANT)
     certificate, _ = erase(room, "alice")
     counts = certificate["counts"]
     assert counts["messages"] == 3
@@ -178,6 +115,12 @@ def test_it_goes_in_batches_that_can_be_cut_off(room):
     assert batches >= 6
     assert certificate["counts"]["messages"] == 53
     room.check()
+
+
+def test_who_is_not_there_is_not_erased(room):
+    with pytest.raises(psycopg.Error) as error:
+        room.service("select chat.erase_user(%s)", OTHER_TENANT)
+    assert error.value.diag.message_detail == "user_not_found"
 
 
 @pytest.mark.parametrize("scope", ["user", "conversation", "tenant"])

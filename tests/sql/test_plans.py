@@ -417,3 +417,42 @@ def test_sending_writes_as_much_whatever_the_number_of_members(group):
     assert rows(few) == {**once, "realtime.messages": 41}
     assert rows(many) == rows(most) == {**once, "realtime.messages": 1}
     assert most.fetched <= many.fetched + 2
+
+
+# Rows fetched by a batch of the sweep for each message, in a room of 20,000.
+SWEEPS = {"mark": 40, "purge": 160, "rewrite": 40}
+BATCH = 100
+
+
+@pytest.mark.parametrize("step", SWEEPS)
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+def test_a_batch_of_the_sweep(crowd, step, plan):
+    """It reads what it removes, by indexes, however much else there is."""
+    clock = (
+        "create or replace function chat_private.now() returns timestamptz language sql stable"
+        " set search_path = '' return pg_catalog.now() + interval '{} days'"
+    )
+    sweep = "select chat.sweep_messages(%(batch)s, null)"
+    with (
+        psycopg.connect(crowd.url, autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute(f"set local plan_cache_mode = {plan}".encode())
+        if step == "rewrite":
+            connection.execute(
+                "insert into chat_private.retention_jobs (tenant_id, conversation_id)"
+                " select tenant_id, id from chat.conversations where id = %s", (LARGE,)
+            )  # fmt: skip
+        else:
+            connection.execute(clock.format(21).encode())
+        if step == "purge":
+            connection.execute(sweep, {"batch": 3 * BATCH})
+            connection.execute(clock.format(52).encode())
+            sweep = "select chat.sweep_messages(%(batch)s, jsonb_build_object('phase', 'purge'))"
+        before = work(connection, "select 1", {})
+        done = work(connection, sweep, {"batch": BATCH})
+    # Smaller ones are read as a whole, which for a hundred messages is right.
+    large = {"messages", "conversations", "participants", "receipts", "reactions", "attachments"}
+    assert not large & set(done.scanned), done.scanned
+    done.fetched -= before.fetched
+    assert 2 * BATCH < done.fetched <= SWEEPS[step] * BATCH, done

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 
 import pytest
 
-from support.databases import MIGRATIONS
 from support.stacks import ROOT
 
 OURS = "('chat'::regnamespace, 'chat_private'::regnamespace)"
@@ -134,29 +132,6 @@ def test_rule(database, rule):
 def test_the_rule_can_be_broken(database, rule, breach):
     database.owner.execute(breach.encode())
     assert len(database.owner.execute(RULES[rule].encode()).fetchall()) == 1
-
-
-@pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
-def test_a_migration_says_what_it_does_and_waits_for_no_lock(path):
-    text = path.read_text()
-    for line in ("-- Purpose: ", "-- Objects: ", "-- Locks:   ", "-- Breaking: "):
-        assert f"\n{line}" in f"\n{text}"
-    assert "set lock_timeout = '5s';" in text
-    assert re.fullmatch(r"\d{14}_[a-z]+_[a-z_]+\.sql", path.name)
-
-
-def test_every_security_definer_says_why():
-    for path in MIGRATIONS:
-        lines = path.read_text().splitlines()
-        for number, line in enumerate(lines):
-            if line == "security definer":
-                start = max(i for i in range(number) if lines[i].startswith("create "))
-                above = start - 1
-                comment = []
-                while lines[above].startswith("--"):
-                    comment.append(lines[above])
-                    above -= 1
-                assert any("Security definer" in text for text in comment), lines[start]
 
 
 def test_the_supabase_advisors_find_nothing(stack, tmp_path):

@@ -169,3 +169,29 @@ def test_sweeps_beside_each_other_and_beside_sends(full):
         (120, MESSAGES + 120)
     ]
     assert full.owner("select count(*) from chat_private.deleted_messages") == [(MESSAGES,)]
+
+
+def test_receipts_go_with_the_messages_that_they_are_of(database):
+    room = make_room(database)
+    for seq in range(1, 7):
+        room.after(seq)
+        room.send("alice", f"message {seq}")
+        room.call("bob", "select (chat.mark_read(%s)).rev", room.id)
+    room.call("carol", "select (chat.mark_read(%s, 2)).rev", room.id)
+
+    def times():
+        return room.owner(
+            "select seq, user_id, delivered_at, read_at from chat.message_receipts order by 1, 2"
+        )
+
+    before = times()
+    room.after(33.5)
+    room.sweep()
+    room.after(64)
+    room.sweep()
+    assert room.owner("select array_agg(seq order by seq) from chat.messages") == [([4, 5, 6],)]
+    assert times() == [row for row in before if row[0] > 3]
+    assert room.owner("select count(*) from chat.receipts where last_delivered_seq < 4") == [(0,)]
+    # Of bob, and the one of carol.
+    assert room.service("select sum((rows_of_tables ->> 'receipts')::int)::int from chat.purge_runs"
+                        ) == [(4,)]  # fmt: skip

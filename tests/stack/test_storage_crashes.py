@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +89,7 @@ class Writer:
         try:
             return self.http.request(method, path, content=content).status_code == 200
         except httpx.TransportError:
-            time.sleep(0.05)  # leaves the processor to the one that is starting
+            self.stopping.wait(0.05)  # leaves the processor to the one that is starting
             return False
 
 

@@ -90,7 +90,7 @@ class ChaosProxy:
     async def _send_again(self, request: bytes) -> None:
         with contextlib.suppress(OSError, TimeoutError):
             back, there = await asyncio.open_connection(self._target.hostname, self._target.port)
-            there.write(request)
-            async with asyncio.timeout(5):
-                await back.read(1)
-            there.close()
+            with contextlib.closing(there.transport):
+                there.write(request)
+                async with asyncio.timeout(5):
+                    await back.read(1)

@@ -266,6 +266,8 @@ class World:
             (self.names["tenant"], json.dumps({"messages": 1, "tombstones": 1})),
         )
 
+        self.names["export"] = self.call("member", "begin_export", "x.id")
+
     def state(self, connection: psycopg.Connection | None = None) -> dict[str, str]:
         """A digest of each table: of the schemas, of sessions, files and what was broadcast."""
         return dict((connection or self.owner).execute(self._state_query).fetchall())

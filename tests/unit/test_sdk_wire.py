@@ -10,7 +10,7 @@ import pytest
 
 from parley import InvalidRequestError, NotFoundError, ServerError
 from parley import _wire as wire
-from parley._models import Changes, Message, PollResults
+from parley._models import Changes, Message, PollResults, SavedMessage
 
 ROOM = UUID("0197d0a0-0000-7000-8000-000000000001")
 AT = datetime(2026, 11, 21, 9, 0, 0, 123456, tzinfo=UTC)
@@ -86,6 +86,19 @@ def test_a_cursor_keeps_time_and_id_exactly() -> None:
     assert ("or", f'(created_at.lt."{at}",id.lt."{ROOM}")') in params
     assert BY_SEQ.cursor(Message.model_validate(MESSAGE)) == "3"
     assert ("seq", "lt.3") in wire.read_page("messages", BY_SEQ, 30, "3").params
+
+
+def test_a_key_of_three_columns_goes_on_where_it_was() -> None:
+    by_saving = wire.Keyset(("saved_at", "conversation_id", "message_seq"), (datetime, UUID, int))
+    about = {"conversation_id": ROOM, "message_seq": 3, "user_id": ROOM, "note": None}
+    cursor = by_saving.cursor(SavedMessage.model_validate({**about, "saved_at": AT}))
+    params = wire.read_page("saved_messages", by_saving, 30, cursor).params
+    terms = (
+        f'saved_at.lt."{AT.isoformat()}"',
+        f'conversation_id.lt."{ROOM}"',
+        f'and(conversation_id.eq."{ROOM}",message_seq.lt."3")',
+    )
+    assert ("or", f"({','.join(terms)})") in params
 
 
 def test_unknown_fields_are_ignored_and_models_do_not_change() -> None:

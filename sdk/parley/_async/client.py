@@ -16,6 +16,7 @@ from .auth import AsyncAuth
 from .contacts import AsyncContacts
 from .conversations import AsyncConversations
 from .devices import AsyncDevices
+from .exports import AsyncExports
 from .inbox import AsyncInbox
 from .me import AsyncMe
 from .moderation import AsyncModeration
@@ -72,6 +73,7 @@ class AsyncParley:
         self._tenants = AsyncTenants(self._services)
         self._moderation = AsyncModeration(self._services)
         self._retention = AsyncRetention(self._services)
+        self._exports = AsyncExports(self._services)
 
     @property
     def auth(self) -> AsyncAuth:
@@ -127,6 +129,11 @@ class AsyncParley:
     def retention(self) -> AsyncRetention:
         """How long messages live, and legal holds."""
         return self._retention
+
+    @property
+    def exports(self) -> AsyncExports:
+        """Everything of the user, to take along."""
+        return self._exports
 
     def outbox(self, path: Path | str) -> AsyncOutbox:
         """Messages in an SQLite file that are sent even if this program ends first.

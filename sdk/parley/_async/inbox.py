@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from parley._live.inbox import InboxStream
 
 _BY_ACTIVITY: Final = _wire.Keyset(("last_activity_at", "conversation_id"), (datetime, UUID))
+_THREADS: Final = _wire.Keyset(
+    ("last_activity_at", "conversation_id", "thread_root_seq"), (datetime, UUID, int)
+)
+_SAVED: Final = _wire.Keyset(("saved_at", "conversation_id", "message_seq"), (datetime, UUID, int))
 
 
 class AsyncInbox:
@@ -69,17 +73,21 @@ class AsyncInbox:
         """What is unread in all conversations: a row for each tenant the caller is in."""
         return await self._services.rest.rows(UnreadTotal, _wire.read("unread_totals"))
 
-    async def threads(self, *, limit: int = 50) -> tuple[Thread, ...]:
-        """The threads the caller follows, the newest activity first, up to 500."""
-        limit = _wire.checked_limit(limit)
-        request = _wire.read("threads", order="last_activity_at.desc", limit=limit)
-        return await self._services.rest.rows(Thread, request)
+    async def threads(self, *, limit: int = 50, cursor: str | None = None) -> AsyncPage[Thread]:
+        """The threads the caller follows, the newest activity first.
 
-    async def saved_messages(self, *, limit: int = 50) -> tuple[SavedMessage, ...]:
-        """What the caller keeps for themselves, newest first, up to 500."""
-        limit = _wire.checked_limit(limit)
-        request = _wire.read("saved_messages", order="saved_at.desc", limit=limit)
-        return await self._services.rest.rows(SavedMessage, request)
+        limit: How many a page holds, up to 500.
+        """
+        return await self._services.rest.page(Thread, _THREADS, limit=limit, cursor=cursor)
+
+    async def saved_messages(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> AsyncPage[SavedMessage]:
+        """What the caller keeps for themselves, newest first.
+
+        limit: How many a page holds, up to 500.
+        """
+        return await self._services.rest.page(SavedMessage, _SAVED, limit=limit, cursor=cursor)
 
     async def scheduled_messages(self) -> tuple[ScheduledMessage, ...]:
         """The caller's messages to be sent later, in all conversations; the next first."""

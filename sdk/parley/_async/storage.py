@@ -71,11 +71,23 @@ class AsyncStorage:
         self, path: str, name: str, on_progress: OnProgress | None
     ) -> AsyncIterator[bytes]:
         """The content of a file, as it comes."""
-        headers = await self._headers()
+        async for piece in self._stream(self._url(path), await self._headers(), name, on_progress):
+            yield piece
+
+    async def signed_pieces(
+        self, url: str, name: str, on_progress: OnProgress | None
+    ) -> AsyncIterator[bytes]:
+        """The content at a signed address, which needs no token."""
+        async for piece in self._stream(url, {}, name, on_progress):
+            yield piece
+
+    async def _stream(
+        self, url: str, headers: dict[str, str], name: str, on_progress: OnProgress | None
+    ) -> AsyncIterator[bytes]:
         timeout = self._config.timeout_seconds
         with transport_errors():
             async with self._http.client.stream(
-                "GET", self._url(path), headers=headers, timeout=timeout
+                "GET", url, headers=headers, timeout=timeout
             ) as response:
                 if not response.is_success:
                     content = await response.aread()

@@ -1,8 +1,10 @@
-"""``parley export``: conversations as files.
+"""``parley export``: conversations as files, or everything of the user.
 
 Each conversation is a folder named by its id, with ``conversation.json``, ``participants.jsonl``
 and ``messages.jsonl``: a JSON object a line, oldest first, as the SDK's models have them. An export
 that was interrupted goes on with the messages that are missing.
+
+With ``--personal`` it is one folder with what is the user's own, as the backend writes it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from parley import AsyncConversation, AsyncParley, Message
+from parley import AsyncConversation, AsyncParley, Message, PersonalExport, Progress
 
 from .text import bar
 
@@ -30,6 +32,24 @@ async def export(
         room = await parley.conversations.get(conversation_id)
         total += await _export_one(room, folder / str(room.id), with_files=with_files)
     print(f"{total} messages of {len(ids)} conversations written to {folder}")
+
+
+async def export_personal(parley: AsyncParley, folder: Path) -> None:
+    """Has everything of the user written, and saves it."""
+    written = await parley.exports.write(on_progress=_show_written)
+    path = await parley.exports.save(written, folder, on_progress=_show_saved)
+    _show(1, 1, "saved", end="\n")
+    print(f"{written.row_count} rows written to {path}, and {written.file_count} files beside it")
+
+
+def _show_written(export: PersonalExport) -> None:
+    if sys.stderr.isatty():
+        text = f"{export.row_count} rows and {export.file_count} files are ready ..."
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _show_saved(progress: Progress) -> None:
+    _show(progress.done_bytes, progress.total_bytes or 0, Path(progress.name).name)
 
 
 async def _export_one(room: AsyncConversation, folder: Path, *, with_files: bool) -> int:

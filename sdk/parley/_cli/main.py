@@ -14,7 +14,7 @@ from pathlib import Path
 from parley import AsyncParley, ParleyError, __version__
 
 from .chat import chat
-from .export import export
+from .export import export, export_personal
 from .inbox import inbox
 
 EMAIL_VARIABLE = "PARLEY_EMAIL"
@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("conversation", nargs="*", metavar="ID", help="which; default: all")
     take.add_argument("--to", type=Path, default=Path("export"), help="a folder; default: export")
     take.add_argument("--files", action="store_true", help="attachments too")
+    take.add_argument(
+        "--personal",
+        action="store_true",
+        help="instead, all that is yours: what you wrote and did, settings, files",
+    )
     return parser
 
 
@@ -73,6 +78,8 @@ async def _run(options: argparse.Namespace) -> int:
             await chat(parley, options.with_, last=options.last)
         elif options.command == "inbox":
             await inbox(parley, limit=options.limit, unread=options.unread, as_json=options.json)
+        elif options.personal:
+            await export_personal(parley, options.to)
         else:
             await export(parley, options.conversation, options.to, with_files=options.files)
     return 0

@@ -158,8 +158,9 @@ class ConversationUpdated(Event):
 
 
 class HistoryChanged(Event):
-    """More has changed than can be told: how long messages live, accounts deleted, the user left and
-    came back, or the database was restored from an older copy. Read the conversation again.
+    """More has changed than can be told: how long messages live, or accounts were deleted, the
+    user left and came back, or the database was restored from an older copy. Read the conversation
+    again.
     """
 
 

@@ -16,6 +16,7 @@ from .conversations import (
     UnreadByParty,
     UnreadTotal,
 )
+from .exports import PersonalExport, WrittenExport
 from .messages import (
     Attachment,
     HiddenMessage,
@@ -64,6 +65,7 @@ __all__ = [
     "NotificationPreferences",
     "Participant",
     "ParticipantSettings",
+    "PersonalExport",
     "Pin",
     "PollOption",
     "PollResults",
@@ -90,4 +92,5 @@ __all__ = [
     "User",
     "UserReaction",
     "Vote",
+    "WrittenExport",
 ]

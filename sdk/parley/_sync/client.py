@@ -17,6 +17,7 @@ from .auth import Auth
 from .contacts import Contacts
 from .conversations import Conversations
 from .devices import Devices
+from .exports import Exports
 from .inbox import Inbox
 from .me import Me
 from .moderation import Moderation
@@ -73,6 +74,7 @@ class Parley:
         self._tenants = Tenants(self._services)
         self._moderation = Moderation(self._services)
         self._retention = Retention(self._services)
+        self._exports = Exports(self._services)
 
     @property
     def auth(self) -> Auth:
@@ -128,6 +130,11 @@ class Parley:
     def retention(self) -> Retention:
         """How long messages live, and legal holds."""
         return self._retention
+
+    @property
+    def exports(self) -> Exports:
+        """Everything of the user, to take along."""
+        return self._exports
 
     def outbox(self, path: Path | str) -> Outbox:
         """Messages in an SQLite file that are sent even if this program ends first.

@@ -68,12 +68,20 @@ class Storage:
 
     def pieces(self, path: str, name: str, on_progress: OnProgress | None) -> Iterator[bytes]:
         """The content of a file, as it comes."""
-        headers = self._headers()
+        for piece in self._stream(self._url(path), self._headers(), name, on_progress):
+            yield piece
+
+    def signed_pieces(self, url: str, name: str, on_progress: OnProgress | None) -> Iterator[bytes]:
+        """The content at a signed address, which needs no token."""
+        for piece in self._stream(url, {}, name, on_progress):
+            yield piece
+
+    def _stream(
+        self, url: str, headers: dict[str, str], name: str, on_progress: OnProgress | None
+    ) -> Iterator[bytes]:
         timeout = self._config.timeout_seconds
         with transport_errors():
-            with self._http.client.stream(
-                "GET", self._url(path), headers=headers, timeout=timeout
-            ) as response:
+            with self._http.client.stream("GET", url, headers=headers, timeout=timeout) as response:
                 if not response.is_success:
                     content = response.read()
                     raise _wire.error_of_storage(response.status_code, content)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
-    """The order of a list: one or two columns that no two rows share.
+    """The order of a list: columns that no two rows share.
 
     types: Of the columns, to check cursors: ``datetime`` or anything made from text.
     """
@@ -52,14 +52,18 @@ class Keyset:
             return ()
         values = self._read(cursor)
         operator = "lt" if self.is_descending else "gt"
+        first = self.columns[0]
         if len(values) == 1:
-            return ((self.columns[0], f"{operator}.{values[0]}"),)
-        (first, second), (a, b) = self.columns, values
+            return ((first, f"{operator}.{values[0]}"),)
+        terms = []
+        equal: list[str] = []
+        for column, value in zip(self.columns, values, strict=True):
+            after = ",".join([*equal, f'{column}.{operator}."{value}"'])
+            terms.append(f"and({after})" if equal else after)
+            if column != first:
+                equal.append(f'{column}.eq."{value}"')
         # The first filter is implied by the second; it is one that an index can use.
-        return (
-            (first, f"{operator}e.{a}"),
-            ("or", f'({first}.{operator}."{a}",{second}.{operator}."{b}")'),
-        )
+        return ((first, f"{operator}e.{values[0]}"), ("or", f"({','.join(terms)})"))
 
     def _read(self, cursor: str) -> list[str]:
         try:

@@ -195,8 +195,15 @@ begin
                         else f.aim = 2 or l.name not like 'group %'
                     end
                 )
-        -- What the service role does to a whole project when it names nothing takes its time.
-        where a.name <> 'service' or f.last > 0
+        -- What the service role does to a whole project when it names nothing takes its time, and
+        -- comes to what is in it.
+        where
+            a.name <> 'service'
+            or exists (
+                select
+                from generate_series(f.first, f.last) as i
+                where f.types[i - 1] = any ('{uuid, bigint, "text[]"}'::regtype [])
+            )
         order by f.name, f.form, l.name, a.position
     loop
         perform pg_temp.verify_try(

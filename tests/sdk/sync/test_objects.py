@@ -41,6 +41,23 @@ def group(people: People) -> tuple[Conversation, Conversation, Person]:
     return made, member.parley.conversations.get(made.id), member
 
 
+def test_everything_of_a_person(room: Room, tmp_path: Path) -> None:
+    room.as_alice.send("mine")
+    seen: list[int] = []
+    written = room.alice.parley.exports.write(
+        on_progress=lambda export: seen.append(export.row_count)
+    )
+    assert written.finished_at is not None
+    assert seen[0] == 0
+    saved: list[Progress] = []
+    rows = room.alice.parley.exports.save(written, tmp_path, on_progress=saved.append)
+    assert len(rows.read_text().splitlines()) == written.row_count > 0
+    assert saved[-1].done_bytes == rows.stat().st_size
+    (listed,) = (room.alice.parley.exports.list()).items
+    assert listed.id == written.id
+    assert (room.bob.parley.exports.list()).items == ()
+
+
 def test_replies_threads_edits_and_deletions(room: Room) -> None:
     first = room.as_alice.send("first")
     answer = room.as_bob.reply(first, "answer", mentions=[room.alice.id])
@@ -95,7 +112,7 @@ def test_marks_on_messages(room: Room) -> None:
     assert (room.as_bob.save(message)).note is None
     assert [s.message_seq for s in room.bob.parley.inbox.saved_messages()] == [1]
     room.as_bob.unsave(message)
-    assert room.bob.parley.inbox.saved_messages() == ()
+    assert (room.bob.parley.inbox.saved_messages()).items == ()
 
     room.as_bob.hide(message)
     assert (room.as_bob.history()).items == ()
@@ -129,12 +146,16 @@ def test_what_is_read(room: Room) -> None:
 def test_threads_are_followed_and_read(room: Room) -> None:
     root = room.as_alice.send("root")
     room.as_bob.send("in it", thread=root)
-    (thread,) = room.alice.parley.inbox.threads()
+    (thread,) = (room.alice.parley.inbox.threads()).items
     assert (thread.thread_root_seq, thread.unread_count) == (1, 1)
     assert (room.as_alice.threads.mark_read(root)).last_read_seq == 2
     assert not (room.as_alice.threads.unfollow(root)).is_following
     assert (room.as_alice.threads.follow(root)).is_following
     assert [t.thread_root_seq for t in room.as_alice.threads.list()] == [1]
+    quiet = room.as_bob.send("nobody has answered yet")
+    room.as_alice.threads.follow(quiet)
+    pages = room.alice.parley.inbox.threads(limit=1)
+    assert [(t.thread_root_seq, t.last_seq) for t in pages] == [(3, 3), (1, 2)]
 
 
 def test_participants(group: tuple[Conversation, Conversation, Person], people: People) -> None:
@@ -409,6 +430,8 @@ def test_retention(stack: Stack, people: People) -> None:
     assert (room.message(message.seq)).body == "to be kept"
     assert (retention.purge_runs()).items == ()
     assert (retention.tier_changes(user=admin.id)).items == ()
+    # Tests share a tenant.
+    admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=False)
     with pytest.raises(PermissionDeniedError, match="cannot decide"):
         room.set_retention(timedelta(days=7))
     admin.parley.tenants.update_settings(room.tenant_id, may_set_retention=True)

@@ -10,12 +10,21 @@ select 'schema', nspname, coalesce(nspacl::text, '') from pg_namespace
 where nspname !~ '^pg_(toast_)?temp'
 union all
 select 'relation', c.oid::regclass::text, concat_ws(
-    ' ', c.relkind, c.relrowsecurity, c.relacl::text, c.reloptions::text, c.relpersistence
+    ' ',
+    c.relkind,
+    c.relrowsecurity,
+    -- In no order of their own.
+    case when c.relacl is not null then array(select unnest(c.relacl)::text order by 1)::text end,
+    c.reloptions::text,
+    c.relpersistence
 )
 from pg_class as c where c.relnamespace <> 'pg_toast'::regnamespace
 union all
 select 'column', a.attrelid::regclass || '.' || a.attname, concat_ws(
-    ' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attacl::text,
+    ' ',
+    format_type(a.atttypid, a.atttypmod),
+    a.attnotnull,
+    case when a.attacl is not null then array(select unnest(a.attacl)::text order by 1)::text end,
     pg_get_expr(d.adbin, d.adrelid)
 )
 from pg_attribute as a
@@ -39,7 +48,6 @@ from pg_trigger where not tgisinternal
 union all
 select 'function', oid::regprocedure::text, concat_ws(
     ' ', md5(coalesce(prosrc, '') || coalesce(pg_get_function_sqlbody(oid), '')),
-    -- In no order of their own.
     case when proacl is not null then array(select unnest(proacl)::text order by 1)::text end
 )
 from pg_proc

@@ -1,0 +1,1 @@
+"""How much a database of messages takes: arithmetic, bytes measured, plots."""

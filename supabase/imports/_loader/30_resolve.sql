@@ -1,0 +1,696 @@
+-- From the source's words to Parley's: who is who, which conversation is which, and what of the
+-- source cannot be as it is. Asked anew by each run; what was decided before stays.
+
+-- The id that a row of the source has here, whichever run makes it: a uuid by name (version 3).
+create function parley_import.make_id(kind text, name text)
+returns uuid
+language sql
+stable
+return overlay(
+    overlay(
+        md5(current_setting('parley_import.label') || e'\n' || kind || e'\n' || name)
+        placing '3' from 13
+    ) placing '8' from 17
+)::uuid;
+
+create function parley_import.choice(kind text)
+returns text
+language sql
+stable
+set search_path = ''
+begin atomic
+select r.choices ->> kind from parley_import.run as r;
+end;
+
+-- Of rows with one id, the first is meant; the others are copies of it, or clash with it and get an
+-- id of their own, so that nothing is lost.
+create function parley_import.part_duplicates()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    create temporary table copies on commit drop as
+    select
+        m.ctid as row_id,
+        m.external_id,
+        row_number() over same as number,
+        (m.conversation, m.sender, m.body, m.created_at)
+        is not distinct from first_value(
+            (m.conversation, m.sender, m.body, m.created_at)
+        ) over same as is_copy
+    from parley_import.messages as m
+    where m.external_id in (
+        select d.external_id
+        from parley_import.messages as d
+        group by d.external_id
+        having count(*) > 1
+    )
+    window same as (partition by m.external_id order by m.position, m.ctid);
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select
+        case when c.is_copy then 'duplicate' else 'clash' end,
+        'messages',
+        c.external_id,
+        'number ' || c.number || ' of this id',
+        false
+    from copies as c
+    where c.number > 1;
+    delete from parley_import.messages as m
+    using copies as c
+    where m.ctid = c.row_id and c.number > 1 and c.is_copy;
+    update parley_import.messages as m
+    set external_id = m.external_id || '~' || c.number
+    from copies as c
+    where m.ctid = c.row_id and c.number > 1 and not c.is_copy;
+    drop table copies;
+
+    delete from parley_import.people as p
+    using parley_import.people as q
+    where p.external_id = q.external_id and p.ctid > q.ctid;
+    with removed as (
+        delete from parley_import.conversations as c
+        using parley_import.conversations as d
+        where c.external_id = d.external_id and c.ctid > d.ctid
+        returning c.external_id
+    )
+
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'duplicate', 'conversations', r.external_id, 'the first of this id is meant', false
+    from removed as r;
+end;
+$$;
+
+-- Who is who. By address only where it is confirmed: an unconfirmed one could be anybody's, and
+-- with it what was said to its owner.
+create function parley_import.resolve_people()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    truncate parley_import.users;
+    insert into parley_import.users (external_id, user_id, is_ghost)
+    select distinct on (e.external_id)
+        e.external_id,
+        coalesce(g.id, o.id, a.id),
+        g.id is not null
+    from (
+        select p.external_id from parley_import.people as p
+        union
+        select p.person from parley_import.participants as p
+        union
+        select m.sender from parley_import.messages as m where m.sender is not null
+    ) as e
+    left join parley_import.people as p on e.external_id = p.external_id
+    left join chat.profiles as g on g.id = parley_import.make_id('person', e.external_id)
+    left join chat.profiles as o on p.user_id = o.id
+    left join auth.users as a
+        on
+            o.id is null
+            and lower(p.email) = lower(a.email)
+            and a.email_confirmed_at is not null
+            and a.deleted_at is null
+    order by e.external_id, a.is_sso_user;
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select
+        'missing_user',
+        'people',
+        u.external_id,
+        concat_ws(
+            ' ',
+            coalesce(p.email, p.user_id::text, 'no address'),
+            case
+                when exists (
+                    select from auth.users as a where lower(a.email) = lower(p.email)
+                ) then '(not confirmed)'
+            end,
+            (
+                select 'wrote ' || count(*)
+                from parley_import.messages as m
+                where m.sender = u.external_id
+            )
+        ),
+        parley_import.choice('missing_user') is distinct from 'ghost'
+    from parley_import.users as u
+    left join parley_import.people as p on u.external_id = p.external_id
+    where
+        u.is_ghost
+        or (
+            u.user_id is null
+            -- Whoever has no part in anything need not be here.
+            and (
+                exists (
+                    select from parley_import.participants as q where q.person = u.external_id
+                )
+                or exists (select from parley_import.messages as m where m.sender = u.external_id)
+            )
+        );
+    update parley_import.users as u
+    set user_id = parley_import.make_id('person', u.external_id),
+        is_ghost = true
+    from parley_import.conflicts as c
+    where
+        c.kind = 'missing_user'
+        and c.external_id = u.external_id
+        and u.user_id is null
+        and not c.is_left_out;
+end;
+$$;
+
+-- Which conversation is which. A pair has one direct conversation, and an object one, so several of
+-- a source can become one; and there may be one already.
+create function parley_import.resolve_conversations()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    -- Names that are spelled alike here, or not at all.
+    update parley_import.tenants as t
+    set slug = n.slug
+    from (
+        select
+            a.external_id,
+            b.slug || case
+                when row_number() over same > 1 then '-' || row_number() over same else ''
+            end as slug
+        from parley_import.tenants as a
+        cross join lateral (
+            select coalesce(nullif(trim(both '-' from left(a.slug, 58)), ''), 'imported') as slug
+        ) as b
+        window same as (partition by b.slug order by a.external_id)
+    ) as n
+    where t.external_id = n.external_id;
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'same_tenant', 'tenants', t.external_id, 'goes into ' || t.slug, false
+    from parley_import.tenants as t
+    inner join chat.tenants as e on t.slug = e.slug
+    where e.id <> parley_import.make_id('tenant', t.external_id);
+    insert into parley_import.made_tenants (external_id, tenant_id, is_new)
+    select
+        t.external_id,
+        coalesce(e.id, parley_import.make_id('tenant', t.external_id)),
+        e.id is null
+    from parley_import.tenants as t
+    left join chat.tenants as e on t.slug = e.slug
+    on conflict do nothing;
+
+    truncate parley_import.present, parley_import.rooms, parley_import.members;
+    insert into parley_import.present (conversation, user_id, has_joined)
+    select
+        w.conversation,
+        u.user_id,
+        bool_or(w.has_joined)
+    from (
+        select p.conversation, p.person, true as has_joined from parley_import.participants as p
+        union all
+        select distinct m.conversation, m.sender, false from parley_import.messages as m
+    ) as w
+    inner join parley_import.users as u on w.person = u.external_id
+    where u.user_id is not null
+    group by w.conversation, u.user_id;
+
+    create temporary table wanted on commit drop as
+    select
+        c.external_id,
+        case
+            when c.tenant is null then (select r.tenant_id from parley_import.run as r)
+            else t.tenant_id
+        end as tenant_id,
+        case
+            when c.subject_type is not null then 'subject'
+            -- A "direct" one that more or fewer than two took part in.
+            when c.kind = 'direct' and coalesce(cardinality(s.user_ids), 0) = 2 then 'direct'
+            else 'group'
+        end::chat.conversation_kind as kind,
+        coalesce(nullif(left(trim(c.title), 200), ''), s.names, 'Conversation') as title,
+        c.subject_type,
+        c.subject_id,
+        s.user_ids,
+        c.is_closed,
+        o.user_id as created_by,
+        coalesce(c.created_at, n.first_at, now()) as created_at,
+        c.kind = 'direct' and cardinality(s.user_ids) is distinct from 2 as is_no_pair
+    from parley_import.conversations as c
+    left join parley_import.made_tenants as t on c.tenant = t.external_id
+    left join parley_import.users as o on c.created_by = o.external_id
+    left join (
+        select
+            p.conversation,
+            array_agg(p.user_id order by p.user_id) as user_ids,
+            left(string_agg(coalesce(f.display_name, f.username), ', ' order by p.user_id), 200)
+            as names
+        from parley_import.present as p
+        left join chat.profiles as f on p.user_id = f.id
+        group by p.conversation
+    ) as s on c.external_id = s.conversation
+    left join (
+        select
+            m.conversation,
+            min(m.created_at) as first_at
+        from parley_import.messages as m
+        group by m.conversation
+    ) as n on c.external_id = n.conversation;
+
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'orphan', 'conversations', w.external_id, 'its tenant is not there', true
+    from wanted as w
+    where w.tenant_id is null
+    union all
+    select
+        'not_a_pair',
+        'conversations',
+        w.external_id,
+        'becomes a group of ' || coalesce(cardinality(w.user_ids), 0),
+        false
+    from wanted as w
+    where w.is_no_pair;
+
+    insert into parley_import.rooms (external_id, conversation_id)
+    select
+        w.external_id,
+        coalesce(
+            e.id,
+            case w.kind
+                when 'direct' then parley_import.make_id(
+                    'direct', concat_ws(':', w.tenant_id, w.user_ids[1], w.user_ids[2])
+                )
+                when 'subject' then parley_import.make_id(
+                    'subject', concat_ws(':', w.tenant_id, w.subject_type, w.subject_id)
+                )
+                else parley_import.make_id('conversation', w.external_id)
+            end
+        )
+    from wanted as w
+    left join chat.conversations as e
+        on
+            w.tenant_id = e.tenant_id
+            and (
+                (w.kind = 'direct' and w.user_ids[1] = e.user_low_id and w.user_ids[2] = e.user_high_id)
+                or (w.kind = 'subject' and w.subject_type = e.subject_type and w.subject_id = e.subject_id)
+            )
+    where w.tenant_id is not null;
+
+    insert into parley_import.targets (
+        conversation_id, tenant_id, kind, title, subject_type, subject_id, user_low_id,
+        user_high_id, is_closed, created_by, created_at, is_new
+    )
+    select distinct on (r.conversation_id)
+        r.conversation_id,
+        w.tenant_id,
+        w.kind,
+        case when w.kind <> 'direct' then w.title end,
+        w.subject_type,
+        w.subject_id,
+        case when w.kind = 'direct' then w.user_ids[1] end,
+        case when w.kind = 'direct' then w.user_ids[2] end,
+        w.is_closed,
+        w.created_by,
+        w.created_at,
+        not exists (select from chat.conversations as e where e.id = r.conversation_id)
+    from wanted as w
+    inner join parley_import.rooms as r on w.external_id = r.external_id
+    order by r.conversation_id, w.created_at, w.external_id
+    on conflict (conversation_id) do nothing;
+
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select
+        'existing',
+        'conversations',
+        r.external_id,
+        'goes on in conversation ' || t.conversation_id,
+        parley_import.choice('existing') is distinct from 'append'
+    from parley_import.rooms as r
+    inner join parley_import.targets as t on r.conversation_id = t.conversation_id
+    where not t.is_new;
+    delete from parley_import.rooms as r
+    using parley_import.conflicts as c
+    where c.place = 'conversations' and c.is_left_out and c.external_id = r.external_id;
+    -- Not what an earlier run made: rollback has to know of it.
+    delete from parley_import.targets as t
+    where
+        not exists (
+            select from parley_import.rooms as r where r.conversation_id = t.conversation_id
+        )
+        and not exists (
+            select
+            from parley_import.load as l
+            where l.conversation_id = t.conversation_id
+        )
+        and (
+            not t.is_new
+            or not exists (select from chat.conversations as c where c.id = t.conversation_id)
+        );
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'merged', 'conversations', r.external_id, 'with ' || f.external_id, false
+    from parley_import.rooms as r
+    inner join (
+        select
+            s.conversation_id,
+            min(s.external_id) as external_id
+        from parley_import.rooms as s
+        group by s.conversation_id
+        having count(*) > 1
+    ) as f on r.conversation_id = f.conversation_id and r.external_id <> f.external_id;
+    drop table wanted;
+end;
+$$;
+
+-- Who takes part. Whoever wrote and is no participant did once: they are former ones.
+create function parley_import.resolve_members()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'orphan', 'participants', p.conversation || '/' || p.person, 'no such conversation', true
+    from parley_import.participants as p
+    where not exists (
+        select from parley_import.conversations as c where c.external_id = p.conversation
+    );
+    insert into parley_import.members (
+        conversation_id, user_id, role, party, joined_at, left_at, muted_until, is_pinned,
+        is_archived, read_at
+    )
+    select
+        t.conversation_id,
+        u.user_id,
+        min(
+            case p.role when 'owner' then 'owner' when 'admin' then 'admin' else 'member' end
+        )::chat.participant_role,
+        min(left(nullif(p.party, ''), 50)),
+        coalesce(min(p.joined_at), min(t.created_at)),
+        -- Left for good, or no member of the tenant any more.
+        coalesce(
+            case when bool_and(p.left_at is not null) then max(p.left_at) end, min(m.removed_at)
+        ),
+        max(p.muted_until),
+        bool_or(p.is_pinned),
+        bool_or(p.is_archived),
+        max(p.read_at)
+    from parley_import.participants as p
+    inner join parley_import.rooms as r on p.conversation = r.external_id
+    inner join parley_import.targets as t on r.conversation_id = t.conversation_id
+    inner join parley_import.users as u on p.person = u.external_id
+    left join chat.tenant_members as m on t.tenant_id = m.tenant_id and u.user_id = m.user_id
+    where u.user_id is not null
+    group by t.conversation_id, u.user_id;
+    insert into parley_import.members (
+        conversation_id, user_id, role, joined_at, left_at, is_pinned, is_archived
+    )
+    select
+        r.conversation_id,
+        u.user_id,
+        'member',
+        coalesce(min(m.created_at), min(t.created_at)),
+        coalesce(max(m.created_at), min(t.created_at)),
+        false,
+        false
+    from parley_import.present as q
+    inner join parley_import.rooms as r on q.conversation = r.external_id
+    inner join parley_import.targets as t on r.conversation_id = t.conversation_id
+    inner join parley_import.users as u on q.user_id = u.user_id
+    inner join parley_import.messages as m
+        on q.conversation = m.conversation and u.external_id = m.sender
+    where not q.has_joined
+    group by r.conversation_id, u.user_id
+    on conflict do nothing;
+    -- A conversation keeps an owner.
+    update parley_import.members as m
+    set role = 'owner'
+    from (
+        select distinct on (o.conversation_id)
+            o.conversation_id,
+            o.user_id
+        from parley_import.members as o
+        inner join parley_import.targets as t on o.conversation_id = t.conversation_id
+        where t.is_new and t.kind <> 'direct' and o.left_at is null
+        order by o.conversation_id, o.role, o.joined_at, o.user_id
+    ) as f
+    where m.conversation_id = f.conversation_id and m.user_id = f.user_id and m.role <> 'owner';
+    update parley_import.members as m
+    set role = 'member'
+    from parley_import.targets as t
+    where m.conversation_id = t.conversation_id and t.kind = 'direct' and m.role <> 'member';
+end;
+$$;
+
+-- Messages that cannot be as they are.
+create function parley_import.judge_messages()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_skips_long constant boolean := parley_import.choice('too_long') is distinct from 'split';
+    v_skips_empty constant boolean := parley_import.choice('empty') is distinct from 'keep';
+    v_skips_types constant boolean := parley_import.choice('bad_type') is distinct from 'keep';
+    v_skips_times constant boolean := parley_import.choice('bad_time') is distinct from 'previous';
+    v_skips_metadata constant boolean := parley_import.choice('metadata') is distinct from 'drop';
+begin
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select
+        j.kind,
+        'messages',
+        m.external_id,
+        j.detail,
+        j.is_left_out
+    from parley_import.messages as m
+    left join parley_import.rooms as r on m.conversation = r.external_id
+    left join parley_import.users as u on m.sender = u.external_id
+    left join (select distinct f.message from parley_import.files as f) as f
+        on m.external_id = f.message
+    cross join lateral (
+        values
+        (
+            'orphan',
+            r.external_id is null,
+            'no conversation ' || m.conversation,
+            true
+        ),
+        (
+            'missing_user',
+            m.sender is not null and u.user_id is null,
+            'from ' || m.sender,
+            true
+        ),
+        (
+            'too_long',
+            length(m.body) > 10000 and m.deleted_at is null,
+            length(m.body) || ' characters',
+            v_skips_long
+        ),
+        (
+            'empty',
+            m.kind = 'text' and m.deleted_at is null and coalesce(m.body, '') !~ '\S'
+            and f.message is null,
+            'says nothing',
+            v_skips_empty
+        ),
+        (
+            'bad_type',
+            m.kind is null,
+            'type ' || coalesce(m.source_type, 'null'),
+            v_skips_types
+        ),
+        (
+            'bad_time',
+            m.created_at is null or not isfinite(m.created_at),
+            'no time that exists',
+            v_skips_times
+        ),
+        (
+            'metadata',
+            m.deleted_at is null and octet_length(m.metadata::text) > 16000,
+            octet_length(m.metadata::text) || ' bytes of metadata',
+            v_skips_metadata
+        )
+    ) as j (kind, is_so, detail, is_left_out)
+    where
+        j.is_so
+        -- Nearly all are well: these are not asked one question after the other.
+        and (
+            r.external_id is null
+            or (m.sender is not null and u.user_id is null)
+            or length(m.body) > 10000
+            or (m.kind = 'text' and coalesce(m.body, '') !~ '\S')
+            or m.kind is null
+            or m.created_at is null
+            or not isfinite(m.created_at)
+            or octet_length(m.metadata::text) > 16000
+        );
+
+    -- Of no time: with what was said before it.
+    update parley_import.messages as m
+    set created_at = f.at
+    from (
+        select
+            p.external_id,
+            coalesce(
+                max(case when isfinite(p.created_at) then p.created_at end) over (
+                    partition by p.conversation
+                    order by p.position
+                ),
+                min(case when isfinite(p.created_at) then p.created_at end) over (
+                    partition by p.conversation
+                ),
+                '1970-01-01 00:00+00'
+            ) as at
+        from parley_import.messages as p
+        where p.conversation in (
+            select b.conversation
+            from parley_import.messages as b
+            where b.created_at is null or not isfinite(b.created_at)
+        )
+    ) as f
+    where
+        m.external_id = f.external_id and (m.created_at is null or not isfinite(m.created_at));
+
+    truncate parley_import.left_out;
+    insert into parley_import.left_out (external_id)
+    select distinct c.external_id
+    from parley_import.conflicts as c
+    where c.place = 'messages' and c.is_left_out;
+
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'reply', 'messages', m.external_id, 'to ' || m.reply_to || ', which is not there', false
+    from parley_import.messages as m
+    left join parley_import.messages as t on m.reply_to = t.external_id
+    where m.reply_to is not null and t.conversation is distinct from m.conversation
+    union all
+    select 'orphan', 'reactions', r.message || '/' || r.person, 'no such message or person', true
+    from parley_import.reactions as r
+    left join parley_import.messages as m on r.message = m.external_id
+    left join parley_import.users as u on r.person = u.external_id
+    where m.external_id is null or u.user_id is null
+    union all
+    select 'orphan', 'receipts', r.message || '/' || r.person, 'no such message or person', true
+    from parley_import.receipts as r
+    left join parley_import.messages as m on r.message = m.external_id
+    left join parley_import.users as u on r.person = u.external_id
+    where m.external_id is null or u.user_id is null
+    union all
+    select 'orphan', 'hidden', h.message || '/' || h.person, 'no such message or person', true
+    from parley_import.hidden as h
+    left join parley_import.messages as m on h.message = m.external_id
+    left join parley_import.users as u on h.person = u.external_id
+    where m.external_id is null or u.user_id is null
+    union all
+    select 'orphan', 'files', f.external_id, 'no message ' || f.message, true
+    from parley_import.files as f
+    left join parley_import.messages as m on f.message = m.external_id
+    where m.external_id is null;
+end;
+$$;
+
+-- What an import would bring that the tenant's policy lets nobody read.
+create function parley_import.judge_retention()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select
+        'expired',
+        'tenants',
+        coalesce(n.slug, 'new'),
+        count(*) || ' messages are older than messages may be here',
+        false
+    from parley_import.messages as m
+    inner join parley_import.rooms as r on m.conversation = r.external_id
+    inner join parley_import.targets as t on r.conversation_id = t.conversation_id
+    left join chat.tenants as n on t.tenant_id = n.id
+    left join chat.settings as s on t.tenant_id = s.tenant_id
+    left join parley_import.users as u on m.sender = u.external_id
+    left join chat.tenant_members as e on t.tenant_id = e.tenant_id and u.user_id = e.user_id
+    inner join chat.tiers as i on i.name = coalesce(e.tier, 'free')
+    where
+        m.created_at + case when s.retention_mode = 'fixed' then s.retention else i.retention end
+        <= chat_private.now()
+    group by coalesce(n.slug, 'new');
+end;
+$$;
+
+-- Files that the bucket would not take.
+create function parley_import.judge_files()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    update parley_import.files as f
+    set mime_type = coalesce(
+            lower(trim(split_part(f.mime_type, ';', 1))),
+            case lower(substring(coalesce(f.name, f.address) from '\.([A-Za-z0-9]+)$'))
+                when 'jpg' then 'image/jpeg'
+                when 'jpeg' then 'image/jpeg'
+                when 'png' then 'image/png'
+                when 'gif' then 'image/gif'
+                when 'webp' then 'image/webp'
+                when 'pdf' then 'application/pdf'
+            end,
+            'application/octet-stream'
+        ),
+        name = left(
+            coalesce(
+                nullif(regexp_replace(f.name, '[/[:cntrl:]]', '_', 'g'), ''),
+                nullif(regexp_replace(f.address, '^.*/|[?#].*$', '', 'g'), ''),
+                'file'
+            ),
+            255
+        );
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select 'files', 'files', '*', count(*) || ' files', false
+    from parley_import.files
+    having count(*) > 0;
+    insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
+    select
+        'bad_file',
+        'files',
+        f.external_id,
+        concat_ws(' ', f.mime_type, f.size_bytes || ' bytes'),
+        false
+    from parley_import.files as f
+    inner join parley_import.messages as m on f.message = m.external_id
+    inner join parley_import.rooms as r on m.conversation = r.external_id
+    inner join parley_import.targets as t on r.conversation_id = t.conversation_id
+    left join chat.settings as s
+        on s.tenant_id = case
+            when exists (select from chat.settings as e where e.tenant_id = t.tenant_id)
+                then t.tenant_id
+            else '00000000-0000-4000-8000-000000000001'
+        end
+    left join storage.buckets as b on b.id = 'chat-attachments'
+    where
+        parley_import.choice('files') = 'upload'
+        and (
+            f.mime_type <> all (s.attachment_mime_types)
+            or f.mime_type <> all (b.allowed_mime_types)
+            or f.size_bytes > s.attachment_max_bytes
+            or f.size_bytes > b.file_size_limit
+        );
+end;
+$$;
+
+create function parley_import.resolve()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    truncate parley_import.conflicts;
+    perform parley_import.part_duplicates();
+    analyze parley_import.messages, parley_import.people, parley_import.participants;
+    perform parley_import.resolve_people();
+    perform parley_import.resolve_conversations();
+    analyze parley_import.users, parley_import.rooms, parley_import.targets;
+    perform parley_import.resolve_members();
+    perform parley_import.judge_messages();
+    perform parley_import.judge_files();
+    perform parley_import.judge_retention();
+    analyze parley_import.left_out, parley_import.members;
+end;
+$$;

@@ -1,0 +1,396 @@
+-- Numbers what is to be loaded, in the order of the source's times, after what is loaded already.
+
+create function parley_import.number_messages(batch_size integer, shards integer)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    v_first constant integer := coalesce((select max(b.batch) + 1 from parley_import.batches as b), 0);
+begin
+    -- One that a killed run left behind may still be loading: it is waited for.
+    perform from parley_import.batches as b where not b.is_done for update;
+    delete from parley_import.load as l
+    using parley_import.batches as b
+    where l.batch = b.batch and not b.is_done;
+    delete from parley_import.batches as b where not b.is_done;
+
+    create temporary view coming as
+    select
+        m.*,
+        r.conversation_id,
+        u.user_id as sender_id
+    from parley_import.messages as m
+    inner join parley_import.rooms as r on m.conversation = r.external_id
+    left join parley_import.users as u on m.sender = u.external_id
+    where
+        not exists (select from parley_import.left_out as x where x.external_id = m.external_id)
+        and not exists (select from parley_import.load as l where l.external_id = m.external_id);
+
+    -- Each conversation is of one shard, so that two sessions can load at a time; in it, batches
+    -- follow each other, and may end within a conversation.
+    create temporary table sizes on commit drop as
+    select
+        c.conversation_id,
+        n.shard,
+        coalesce(e.last_seq, 0) as last_seq,
+        coalesce(e.rev, 0) as rev,
+        (
+            sum(c.number) over (partition by n.shard order by c.conversation_id) - c.number
+        )::bigint as before
+    from (
+        select
+            m.conversation_id,
+            count(*) as number
+        from coming as m
+        group by m.conversation_id
+    ) as c
+    cross join lateral (
+        select abs(hashtext(c.conversation_id::text) % number_messages.shards) as shard
+    ) as n
+    left join chat.conversations as e on c.conversation_id = e.id;
+    analyze sizes;
+
+    -- Files that stay where they are.
+    create temporary table attached on commit drop as
+    select
+        f.message,
+        jsonb_agg(
+            jsonb_strip_nulls(
+                jsonb_build_object(
+                    'url', f.address,
+                    'name', f.name,
+                    'mime_type', f.mime_type,
+                    'size_bytes', f.size_bytes
+                )
+            )
+            order by f.position
+        ) filter (
+            where parley_import.choice('files') is distinct from 'upload'
+            or f.external_id in (
+                select c.external_id from parley_import.conflicts as c where c.kind = 'bad_file'
+            )
+        ) as links
+    from parley_import.files as f
+    group by f.message;
+    analyze attached;
+
+    insert into parley_import.load (
+        conversation_id, seq, rev, id, external_id, part, sender_id, created_at, kind, body,
+        metadata, edited_at, deleted_at, batch
+    )
+    select
+        o.conversation_id,
+        s.last_seq + o.number,
+        s.rev + o.number,
+        parley_import.make_id(
+            'message', o.external_id || case when o.part > 1 then '#' || o.part else '' end
+        ),
+        o.external_id,
+        o.part,
+        o.sender_id,
+        o.created_at,
+        case
+            -- Of a text cut into parts, one can be blanks.
+            when o.kind = 'text' and o.deleted_at is null and coalesce(o.body, '') !~ '\S'
+                then case when f.message is null then 'custom' else 'file' end
+            else o.kind
+        end::chat.message_kind,
+        o.body,
+        case
+            when o.part = 1 and f.links is not null
+                then o.metadata || jsonb_build_object('files', f.links)
+            else o.metadata
+        end,
+        o.edited_at,
+        o.deleted_at,
+        v_first + s.shard
+        + number_messages.shards * ((s.before + o.number) / number_messages.batch_size)
+    from (
+        select
+            m.conversation_id,
+            m.external_id,
+            m.part,
+            m.sender_id,
+            coalesce(m.kind, 'text') as kind,
+            case
+                when m.deleted_at is null and length(m.body) > 10000
+                    then substr(m.body, 1 + 10000 * (m.part - 1), 10000)
+                else m.body
+            end as body,
+            case
+                when m.part > 1 then jsonb_build_object('part', m.part)
+                when octet_length(m.metadata::text) > 16000 then '{}'
+                when m.kind is null
+                    then m.metadata || jsonb_build_object('type', m.source_type)
+                -- Would mention everybody here.
+                else m.metadata - 'mention_all'
+            end as metadata,
+            m.created_at,
+            m.edited_at,
+            m.deleted_at,
+            row_number() over (
+                partition by m.conversation_id
+                order by m.created_at, m.position, m.external_id, m.part
+            ) as number
+        from (
+            select
+                c.*,
+                generate_series(
+                    1,
+                    case
+                        when c.deleted_at is null
+                            then greatest(1, ceil(length(c.body) / 10000.0)::integer)
+                        else 1
+                    end
+                ) as part
+            from coming as c
+        ) as m
+    ) as o
+    inner join sizes as s on o.conversation_id = s.conversation_id
+    left join attached as f on o.external_id = f.message;
+
+    insert into parley_import.batches (batch, run, shard, messages)
+    select
+        l.batch,
+        v_first,
+        (l.batch - v_first) % number_messages.shards,
+        count(*)
+    from parley_import.load as l
+    where l.batch >= v_first
+    group by l.batch;
+    drop view coming;
+    drop table sizes;
+    drop table attached;
+    analyze parley_import.load, parley_import.batches;
+
+    update parley_import.load as l
+    set reply_to_seq = t.seq
+    from parley_import.messages as m
+    inner join parley_import.load as t on m.reply_to = t.external_id and t.part = 1
+    where
+        l.external_id = m.external_id
+        and l.part = 1
+        and l.batch >= v_first
+        and l.conversation_id = t.conversation_id
+        and l.seq > t.seq;
+    update parley_import.load as l
+    set thread_root_seq = t.seq
+    from parley_import.messages as m
+    inner join parley_import.load as t on m.thread_root = t.external_id and t.part = 1
+    where
+        l.external_id = m.external_id
+        and l.batch >= v_first
+        and l.conversation_id = t.conversation_id
+        and l.seq > t.seq;
+
+    update parley_import.targets as t
+    set max_seq = n.seq,
+        is_settled = false
+    from parley_import.targets as o
+    left join (
+        select
+            l.conversation_id,
+            max(l.seq) as seq
+        from parley_import.load as l
+        group by l.conversation_id
+    ) as n on o.conversation_id = n.conversation_id
+    where t.conversation_id = o.conversation_id;
+end;
+$$;
+
+-- What hangs on messages: reads, reactions, what somebody deleted for themselves, files.
+create function parley_import.number_marks()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    truncate parley_import.moves, parley_import.found_reactions, parley_import.found_hidden;
+    create temporary table reads on commit drop as
+    select
+        l.conversation_id,
+        u.user_id,
+        max(l.seq) as seq,
+        min(r.read_at) as read_at,
+        min(coalesce(r.delivered_at, r.read_at)) as delivered_at,
+        bool_or(r.delivered_at is distinct from r.read_at) as has_deliveries
+    from parley_import.receipts as r
+    inner join parley_import.load as l on r.message = l.external_id
+    inner join parley_import.users as u on r.person = u.external_id
+    where u.user_id is not null and coalesce(r.delivered_at, r.read_at) is not null
+    group by l.conversation_id, u.user_id, l.external_id;
+    analyze reads;
+
+    update parley_import.members as m
+    set last_read_seq = greatest(r.seq, p.seq, 0),
+        last_delivered_seq = greatest(r.seq, r.delivered_seq, p.seq, 0),
+        read_at_seq = case when p.seq > coalesce(r.seq, 0) then p.seq end
+    from parley_import.members as n
+    left join (
+        select
+            d.conversation_id,
+            d.user_id,
+            max(d.seq) filter (where d.read_at is not null) as seq,
+            max(d.seq) as delivered_seq
+        from reads as d
+        group by d.conversation_id, d.user_id
+    ) as r on n.conversation_id = r.conversation_id and n.user_id = r.user_id
+    left join lateral (
+        select l.seq
+        from parley_import.load as l
+        where l.conversation_id = n.conversation_id and l.created_at <= n.read_at
+        order by l.seq desc
+        limit 1
+    ) as p on n.read_at is not null
+    where m.conversation_id = n.conversation_id and m.user_id = n.user_id;
+
+    -- A move of the watermark a message read; of those read at the same time, one.
+    insert into parley_import.moves (
+        conversation_id, user_id, last_read_seq, last_delivered_seq, moved_at
+    )
+    select
+        d.conversation_id,
+        d.user_id,
+        d.seq,
+        greatest(m.last_delivered_seq, d.seq),
+        d.read_at
+    from (
+        select
+            r.*,
+            lead(r.read_at) over (
+                partition by r.conversation_id, r.user_id
+                order by r.seq
+            ) as next_at
+        from reads as r
+        where r.read_at is not null
+    ) as d
+    inner join parley_import.members as m
+        on d.conversation_id = m.conversation_id and d.user_id = m.user_id
+    where d.next_at is distinct from d.read_at
+    union all
+    select
+        d.conversation_id,
+        d.user_id,
+        0,
+        d.seq,
+        d.delivered_at
+    from (
+        select
+            r.*,
+            lead(r.delivered_at) over (
+                partition by r.conversation_id, r.user_id
+                order by r.seq
+            ) as next_at
+        from reads as r
+        where r.has_deliveries
+    ) as d
+    where d.next_at is distinct from d.delivered_at
+    union all
+    select
+        m.conversation_id,
+        m.user_id,
+        m.read_at_seq,
+        m.last_delivered_seq,
+        m.read_at
+    from parley_import.members as m
+    where m.read_at_seq is not null;
+    drop table reads;
+
+    insert into parley_import.found_reactions (conversation_id, seq, user_id, emoji, created_at)
+    select distinct on (l.conversation_id, l.seq, u.user_id, r.emoji)
+        l.conversation_id,
+        l.seq,
+        u.user_id,
+        r.emoji,
+        coalesce(r.created_at, l.created_at)
+    from parley_import.reactions as r
+    inner join parley_import.load as l on r.message = l.external_id and l.part = 1
+    inner join parley_import.users as u on r.person = u.external_id
+    where u.user_id is not null
+    order by l.conversation_id, l.seq, u.user_id, r.emoji, r.created_at;
+    insert into parley_import.found_hidden (conversation_id, seq, user_id, hidden_at)
+    select
+        l.conversation_id,
+        l.seq,
+        u.user_id,
+        min(coalesce(h.hidden_at, l.created_at))
+    from parley_import.hidden as h
+    inner join parley_import.load as l on h.message = l.external_id
+    inner join parley_import.users as u on h.person = u.external_id
+    where u.user_id is not null
+    group by l.conversation_id, l.seq, u.user_id;
+    -- Whoever reacted or deleted for themselves took part, if the source does not say so.
+    insert into parley_import.members (
+        conversation_id, user_id, role, joined_at, left_at, is_pinned, is_archived
+    )
+    select
+        f.conversation_id,
+        f.user_id,
+        'member',
+        min(f.at),
+        max(f.at),
+        false,
+        false
+    from (
+        select r.conversation_id, r.user_id, r.created_at as at
+        from parley_import.found_reactions as r
+        union all
+        select h.conversation_id, h.user_id, h.hidden_at from parley_import.found_hidden as h
+        union all
+        select m.conversation_id, m.user_id, m.moved_at from parley_import.moves as m
+    ) as f
+    group by f.conversation_id, f.user_id
+    on conflict do nothing;
+
+    insert into parley_import.found_files (
+        external_id, conversation_id, seq, number, address, path, name, mime_type, size_bytes,
+        width, height
+    )
+    select
+        f.external_id,
+        l.conversation_id,
+        l.seq,
+        row_number() over (partition by f.message order by f.position, f.external_id),
+        f.address,
+        concat_ws(
+            '/',
+            t.tenant_id,
+            l.conversation_id,
+            parley_import.make_id('file', f.external_id),
+            regexp_replace(f.name, '[^A-Za-z0-9._-]', '_', 'g')
+        ),
+        f.name,
+        f.mime_type,
+        f.size_bytes,
+        f.width,
+        f.height
+    from parley_import.files as f
+    inner join parley_import.load as l on f.message = l.external_id and l.part = 1
+    inner join parley_import.targets as t on l.conversation_id = t.conversation_id
+    where
+        parley_import.choice('files') = 'upload'
+        and not exists (
+            select
+            from parley_import.conflicts as c
+            where c.kind = 'bad_file' and c.external_id = f.external_id
+        )
+    on conflict do nothing;
+    analyze parley_import.moves, parley_import.found_reactions, parley_import.found_hidden,
+    parley_import.members;
+end;
+$$;
+
+create function parley_import.number(batch_size integer, shards integer)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    drop index if exists parley_import.load_batch_idx, parley_import.load_seq_idx;
+    perform parley_import.number_messages(number.batch_size, number.shards);
+    create index load_batch_idx on parley_import.load (batch);
+    create index load_seq_idx on parley_import.load (conversation_id, seq);
+    perform parley_import.number_marks();
+end;
+$$;

@@ -1,0 +1,216 @@
+"""Loading: killed and gone on with, while others write, into what is there already."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+
+import psycopg
+import pytest
+from importer import plan as plans
+from importer.errors import ImportFailed
+
+from parley_stack.testing.databases import act_as
+from support.stacks import ROOT
+
+from .world import CAREFUL, World
+
+OWN_WORDS = """
+    insert into chat.conversations (id, tenant_id, kind, user_low_id, user_high_id)
+    select md5('there')::uuid, '00000000-0000-4000-8000-000000000001', 'direct',
+        least(md5('user1')::uuid, md5('user2')::uuid),
+        greatest(md5('user1')::uuid, md5('user2')::uuid);
+    insert into chat.participants (conversation_id, user_id, tenant_id)
+    select md5('there')::uuid, md5('user' || g)::uuid, '00000000-0000-4000-8000-000000000001'
+    from generate_series(1, 2) as g;
+    insert into chat.messages (conversation_id, sender_id, body)
+    select md5('there')::uuid, md5('user1')::uuid, 'said here before ' || g
+    from generate_series(1, 3) as g;
+"""
+
+
+def _command(there: World, path: str, plan: plans.Plan, batch: int) -> subprocess.Popen[str]:
+    """The driver in a process of its own, with small batches so that there are many to die in."""
+    code = (
+        "import sys, psycopg\n"
+        "from pathlib import Path\n"
+        "from importer import plan as plans\n"
+        "from importer.apply import apply\n"
+        "connection = psycopg.connect(sys.argv[1], autocommit=True)\n"
+        "plan = plans.read_plan(Path(sys.argv[2]), sys.argv[3])\n"
+        "apply(connection, plan, batch=int(sys.argv[4]))\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, there.database.url, path, plans.checksum(plan), str(batch)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _stable(there: World) -> dict[str, list[str]]:
+    """Parley's rows; of people made here, without when."""
+    return {
+        name: rows
+        for name, rows in there.chat().items()
+        if name
+        not in ("chat.profiles", "chat.tenant_members", "chat.tenants", "chat_private.audit_log")
+    }
+
+
+def test_killed_at_random_and_gone_on_with_it_is_the_same(world, long_run, tmp_path):
+    there: World = world("direct_messages")
+    plan = there.plan()
+    there.apply(plan)
+    expected = _stable(there)
+    there.rollback()
+
+    path = tmp_path / "plan.json"
+    plans.write_plan(plan, path)
+    chance = random.Random(7)
+    deaths = 0
+    for _ in range(10 if long_run else 3):
+        process = _command(there, str(path), plan, batch=1000 if long_run else 40)
+        assert process.stderr is not None
+        # Its progress is where it dies: at so many lines of it, wherever it is by then.
+        for _ in range(chance.randrange(1, 5)):
+            if not process.stderr.readline():
+                break
+        process.send_signal(signal.SIGKILL)
+        deaths += process.wait() == -signal.SIGKILL
+        process.stderr.close()
+    assert deaths > 0
+    there.apply(plan)
+    assert there.verify().problems == []
+    assert _stable(there) == expected
+    there.rollback()
+
+
+def test_two_runs_at_once_are_refused(world):
+    there: World = world("direct_messages", dirt=False, count=50)
+    plan = there.plan()
+    with psycopg.connect(there.database.url, autocommit=True) as other:
+        other.execute("select pg_advisory_lock(%s)", (0x7061726C6579,))
+        with pytest.raises(ImportFailed, match="Another import is running"):
+            there.apply(plan)
+
+
+def test_the_old_application_writes_meanwhile(world):
+    there: World = world("direct_messages", dirt=False)
+    plan = there.plan(is_live=True, choices={**CAREFUL, "vanished": "delete"})
+    is_over = threading.Event()
+    written = [1_000_000]
+
+    def write() -> None:
+        with psycopg.connect(there.database.url, autocommit=True) as connection:
+            connection.execute("set timezone = 'UTC'")
+            while not is_over.is_set():
+                written[0] += 1
+                connection.execute(
+                    "insert into direct_messages (id, sender_id, recipient_id, content, is_read,"
+                    " read_at) values (%s, 1 + %s %% 5, 2 + %s %% 5, 'while it runs', true, now())",
+                    (written[0],) * 3,
+                )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        there.apply(plan, batch=100)
+        # What it does to messages that are loaded.
+        there.owner.execute("set timezone = 'UTC'")
+        there.owner.execute(
+            "update direct_messages set content = 'edited meanwhile', updated_at = now()"
+            " where id = 31"
+        )
+        there.owner.execute(
+            "update direct_messages set is_deleted = true, deleted_at = now() where id = 32"
+        )
+        there.owner.execute(
+            "update direct_messages set is_deleted = false, deleted_at = null where id = 97"
+        )
+        there.owner.execute(
+            "update direct_messages set is_read = true, read_at = now() where not is_read"
+        )
+        there.owner.execute("delete from direct_messages where id = 33")
+        behind = there.verify()
+        assert any("messages are missing" in problem for problem in behind.problems)
+    finally:
+        is_over.set()
+        writer.join()
+    caught_up, report = there.finish()
+    assert report.problems == []
+    assert caught_up > 0
+    assert there.one("select count(*) from chat.messages where deleted_at is null") == there.one(
+        "select count(*) from direct_messages where not is_deleted"
+    )
+    assert there.one("select count(*) from chat.messages where body = 'edited meanwhile'") == 1
+    assert there.owner.execute("select * from chat.check_counters()").fetchall() == []
+
+
+def test_a_conversation_that_is_there_goes_on_and_is_put_back(world):
+    there: World = world("direct_messages", dirt=False, count=300)
+    there.owner.execute(OWN_WORDS)
+    rows = there.rows()
+    plan = there.plan()
+    assert [c["number"] for c in plan["conflicts"] if c["kind"] == "existing"] == [1]
+    there.apply(plan)
+    assert there.verify().problems == []
+    bodies = [
+        row[0]
+        for row in there.owner.execute(
+            "select body from chat.messages where conversation_id = md5('there')::uuid order by seq"
+        )
+    ]
+    assert bodies[:3] == [f"said here before {number}" for number in (1, 2, 3)]
+    assert len(bodies) > 3
+    there.rollback()
+    assert there.rows() == rows
+
+
+def test_what_was_said_here_since_is_not_taken_back_unasked(world):
+    there: World = world("direct_messages", dirt=False, count=300)
+    there.apply(there.plan())
+    with there.database.acting(there.one("select md5('user1')")) as connection:
+        connection.execute(
+            "select chat.send_message(conversation_id, 'new') from chat.participants limit 1"
+        )
+    with pytest.raises(ImportFailed, match="written in imported conversations"):
+        there.rollback()
+    assert there.rollback(is_discarding=True) == 300
+
+
+def test_nothing_is_announced_and_little_recorded(world):
+    there: World = world("direct_messages", dirt=False, count=300)
+    before = {
+        name: rows
+        for name, rows in there.rows().items()
+        if name in ("chat_private.audit_log", "chat.notifications") or name.startswith("realtime")
+    }
+    there.apply(there.plan())
+    after = there.rows()
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize("role", ["authenticated", "service_role"])
+def test_nobody_else_is_importing(database, role):
+    """The setting alone does nothing for those who may not write the table."""
+    ids = [database.user(name) for name in ("alice", "bob")]
+    with database.connect(ids[0]) as connection:
+        row = connection.execute(
+            "select id from chat.start_direct(user_id => %s)", (ids[1],)
+        ).fetchone()
+        assert row is not None
+        act_as(connection, ids[0], role=role)
+        connection.execute("set chat.importing = 'on'")
+        if role == "service_role":
+            connection.execute("insert into chat.tenants (slug, name) values ('more', 'More')")
+            assert database.owner.execute(
+                "select count(*) from chat_private.audit_log where action = 'tenant_created'"
+            ).fetchone() == (1,)
+            return
+        sent = connection.execute("select seq from chat.send_message(%s, 'hello')", row).fetchone()
+        assert sent == (1,)
