@@ -31,9 +31,12 @@ def main() -> int:
     add("--check", action="store_true", help="fail when a ratio is half as good as recorded")
     arguments = parser.parse_args()
     old = read(arguments.compare) if arguments.compare else None
+    recorded = read(compare.RECORDED).ratios() if arguments.check else {}
+    # Only what has a ratio can be checked.
+    parts = [name for name in PARTS if any(each.startswith(f"{name}: ") for each in recorded)]
 
     results = Results(describe(SCALES[arguments.scale], sys.argv[1:]))
-    _run(results, arguments.scale, arguments.only or list(PARTS))
+    _run(results, arguments.scale, arguments.only or parts or list(PARTS))
     if arguments.out:
         arguments.out.write_text(results.to_json())
         plots.draw(results, arguments.out)
@@ -44,7 +47,7 @@ def main() -> int:
     if arguments.check:
         off = [
             line
-            for line in compare.off_ratios(results, read(compare.RECORDED))
+            for line in compare.off_ratios(results, recorded)
             if not arguments.only or line.partition(":")[0] in arguments.only
         ]
         print(

@@ -49,6 +49,9 @@ def lines(results: Results) -> Iterator[str]:
         ("Versions", versions),
     ):
         yield f"| {name} | {value} |"
+    if about["load"] > about["cores"] / 2:
+        yield ""
+        yield "**The machine was busy with other work: only ratios tell anything.**"
     yield ""
     yield "## Aims"
     yield ""

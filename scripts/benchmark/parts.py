@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import database, delivery, growth, http, purge, sends, size, starts, storage
+from . import database, delivery, growth, http, importing, purge, sends, size, starts, storage
 from .laboratory import Laboratory
 from .results import Results
 
@@ -18,5 +18,6 @@ PARTS: dict[str, Part] = {
     storage.PART: storage.measure,
     growth.PART: growth.measure,
     purge.PART: purge.measure,
+    importing.PART: importing.measure,
     starts.PART: starts.measure,
 }

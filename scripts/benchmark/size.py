@@ -36,7 +36,7 @@ def measure(lab: Laboratory, results: Results) -> None:
 
 def _sizes(admin: psycopg.Connection, table: str) -> dict[str, float]:
     """Bytes a message: of all, of the table, and of each index by its columns or purpose."""
-    count = int(one(admin, f"select count(*) from {table}"))  # noqa: S608 - one of two
+    count = int(one(admin, f"select count(*) from {table}"))
     rows = admin.execute(
         "select regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', ''),"
         " pg_relation_size(i.indexrelid)"
