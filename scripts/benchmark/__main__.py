@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,9 @@ def main() -> int:
 
 
 def _run(results: Results, scale: str, parts: list[str]) -> None:
+    # A thousand subscribers are as many open files here, and twice that in the stack.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with laboratory(SCALES[scale]) as lab:
         results.about["versions"] |= lab.versions()
         rate = lab.scale.messages / lab.load_seconds

@@ -38,13 +38,15 @@ def draw(results: Results, out: Path) -> list[Path]:
 
 def _growth(axes: Axes, figures: list[Figure]) -> None:
     """The median of each operation by the number of messages: flat lines are wanted."""
-    for name in dict.fromkeys(figure.what for figure in figures):
+    names = list(dict.fromkeys(figure.what for figure in figures))
+
+    for place, name in enumerate(names):
         points = sorted(
             (int(figure.how.split()[0].replace(",", "")), figure.median)
             for figure in figures
             if figure.what == name
         )
-        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.plot(*zip(*points, strict=True), marker="o" if place < 10 else "s", label=name)
     axes.set(xscale="log", yscale="log", xlabel="messages in the database", ylabel="p50, ms")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")

@@ -131,7 +131,8 @@ def read(path: Path) -> Results:
     return made
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number with three digits, for people."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -140,7 +141,7 @@ def table(results: Results, figures: Iterable[Figure]) -> Iterator[tuple[str, ..
     yield ("work", "how", "p50", "p95", "p99", "unit", "ratio")
     for figure in figures:
         ratio = results.ratio(figure)
-        middle, *tail = (_short(value) for value in figure.percentiles())
+        middle, *tail = (short(value) for value in figure.percentiles())
         yield (
             figure.what,
             figure.how,
