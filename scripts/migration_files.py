@@ -85,7 +85,7 @@ def read_files(folder: Path = FOLDER) -> list[Migration]:
 
 
 def read_records(connection: psycopg.Connection) -> list[Migration] | None:
-    """Those of Parley's that a database has a record of; None when it keeps no records."""
+    """Those of Parley's that a database has a record of; None when of none."""
     (there,) = connection.execute(
         "select to_regclass('supabase_migrations.schema_migrations') is not null"
     ).fetchone() or (False,)
@@ -98,4 +98,4 @@ def read_records(connection: psycopg.Connection) -> list[Migration] | None:
         r" and array_to_string(m.statements, ' ') ~ '\mchat(_private)?\M' order by m.version",
         (_OURS,),
     )
-    return [Migration(*row) for row in rows]
+    return [Migration(*row) for row in rows] or None

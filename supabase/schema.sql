@@ -6128,6 +6128,36 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.drop_receipts(conversation_ids uuid[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+    v_number bigint;
+begin
+    delete from chat.receipts as r
+    using
+        (
+            select
+                c.id,
+                coalesce(
+                    (select min(m.seq) from chat.messages as m where m.conversation_id = c.id),
+                    c.last_seq + 1
+                ) as first_seq
+            from chat.conversations as c
+            where c.id = any (drop_receipts.conversation_ids)
+        ) as f
+    -- By participant: of theirs alone, and by an index.
+    inner join chat.participants as p on f.id = p.conversation_id
+    where
+        r.conversation_id = p.conversation_id
+        and r.user_id = p.user_id
+        and r.last_delivered_seq < f.first_seq;
+    get diagnostics v_number = row_count;
+    return v_number;
+end;
+$$;
+
 CREATE FUNCTION chat_private.drop_tenant_contacts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO ''
@@ -6416,8 +6446,10 @@ begin
             m.sender_id,
             m.created_at,
             m.expires_at
-        from chat.messages as m
-        where m.conversation_id = expiries.conversation_id and m.seq = any (expiries.seqs)
+        from unnest(
+            array_fill(expiries.conversation_id, array[cardinality(expiries.seqs)]), expiries.seqs
+        ) as p (conversation_id, seq)
+        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
     ),
 
     -- Once a sender, not once a message.
@@ -6911,6 +6943,7 @@ CREATE FUNCTION chat_private.keep_expires_from(conversation_id uuid) RETURNS voi
 declare
     v_day date;
     v_expires_from timestamptz;
+    v_number integer;
 begin
     select (m.expires_at at time zone 'UTC')::date into v_day
     from chat.messages as m
@@ -6920,13 +6953,22 @@ begin
         and m.expires_at is not null
     order by (m.expires_at at time zone 'UTC')::date
     limit 1;
-    select min(m.expires_at) into v_expires_from
-    from chat.messages as m
-    where
-        m.conversation_id = keep_expires_from.conversation_id
-        and m.deleted_at is null
-        and m.expires_at is not null
-        and (m.expires_at at time zone 'UTC')::date = v_day;
+    select
+        min(f.expires_at),
+        count(*)
+    into v_expires_from, v_number
+    from (
+        select m.expires_at
+        from chat.messages as m
+        where
+            m.conversation_id = keep_expires_from.conversation_id
+            and m.deleted_at is null
+            and (m.expires_at at time zone 'UTC')::date = v_day
+        limit 1000
+    ) as f;
+    if v_number = 1000 then
+        v_expires_from := v_day::timestamp at time zone 'UTC';
+    end if;
     update chat.conversations as c
     set expires_from = v_expires_from
     where
@@ -7392,11 +7434,11 @@ begin
     if chat_private.rewrite_expiries(conversation.id, v_seqs) > 0 then
         v_seqs := array(
             select m.seq
-            from chat.messages as m
-            where
-                m.conversation_id = conversation.id
-                and m.seq = any (v_seqs)
-                and m.expires_at <= v_now
+            from unnest(array_fill(conversation.id, array[cardinality(v_seqs)]), v_seqs)
+                as d (conversation_id, seq)
+            inner join chat.messages as m
+                on d.conversation_id = m.conversation_id and d.seq = m.seq
+            where m.expires_at <= v_now
         );
     end if;
     perform chat_private.remove_messages(conversation, v_seqs, is_expired => true);
@@ -7899,6 +7941,7 @@ declare
     v_conversation_ids uuid [];
     v_seqs bigint [];
     v_record jsonb;
+    v_rows jsonb := '{}'::jsonb;
     v_dropped integer;
 begin
     -- Judged again by the policy of today: what lives by it comes back.
@@ -7989,9 +8032,7 @@ begin
     into v_conversation_ids, v_seqs, v_record
     from sizes as z;
     if v_seqs is not null then
-        v_record := v_record || jsonb_build_object(
-            'rows', chat_private.empty_messages(v_conversation_ids, v_seqs)
-        );
+        v_rows := chat_private.empty_messages(v_conversation_ids, v_seqs);
     end if;
     select
         array_agg(d.conversation_id),
@@ -8000,17 +8041,21 @@ begin
     from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
     inner join chat_private.deleted_messages as d
         on p.conversation_id = d.conversation_id and p.seq = d.message_seq
-    where d.purged_at is not null and d.due_at <= v_now;
+    where d.due_at <= v_now;
     if v_seqs is null then
         return 0;
     end if;
     v_dropped := chat_private.drop_tombstones(v_conversation_ids, v_seqs);
+    v_rows := chat_private.add_counts(
+        v_rows,
+        jsonb_build_object('receipts', chat_private.drop_receipts(v_conversation_ids))
+    );
     perform chat_private.record_audit(
         purge_removed.tenant_id,
         'messages_purged',
         null,
         null,
-        v_record || jsonb_build_object('tombstones', v_dropped)
+        v_record || jsonb_build_object('tombstones', v_dropped, 'rows', v_rows)
     );
     return cardinality(v_seqs);
 end;
@@ -8580,6 +8625,9 @@ CREATE FUNCTION chat_private.remove_messages(conversation chat.conversations, se
 declare
     v_now constant timestamptz := chat_private.now();
     v_window constant interval := (chat_private.settings_for(conversation.tenant_id)).restore_window;
+    v_conversation_ids constant uuid [] := array_fill(
+        conversation.id, array[cardinality(remove_messages.seqs)]
+    );
     v_thread record;
     v_root chat.messages;
     v_conversation chat.conversations;
@@ -8595,13 +8643,14 @@ begin
         remove_messages.is_expired,
         v_now,
         v_now + v_window
-    from chat.messages as m
-    where m.conversation_id = conversation.id and m.seq = any (remove_messages.seqs);
+    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+    inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq;
     update chat.messages as m
     set body = null,
         metadata = '{}',
         deleted_at = v_now
-    where m.conversation_id = conversation.id and m.seq = any (remove_messages.seqs);
+    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+    where m.conversation_id = d.conversation_id and m.seq = d.seq;
 
     -- As count_gone does, for all at once.
     update chat.participants as p
@@ -8610,16 +8659,14 @@ begin
         select
             u.user_id,
             count(*) as number
-        from chat.participants as u
-        inner join chat.messages as m
+        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
+        inner join chat.participants as u
             on
-                u.conversation_id = m.conversation_id
-                and u.last_read_seq < m.seq
+                m.conversation_id = u.conversation_id
+                and m.seq > u.last_read_seq
                 and m.sender_id is distinct from u.user_id
-        where
-            u.conversation_id = conversation.id
-            and m.seq = any (remove_messages.seqs)
-            and m.kind <> 'system'
+        where m.kind <> 'system'
         group by u.user_id
     ) as g
     where p.conversation_id = conversation.id and p.user_id = g.user_id;
@@ -8644,11 +8691,9 @@ begin
         select
             m.thread_root_seq as seq,
             count(*) as number
-        from chat.messages as m
-        where
-            m.conversation_id = conversation.id
-            and m.seq = any (remove_messages.seqs)
-            and m.thread_root_seq is not null
+        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
+        where m.thread_root_seq is not null
         group by m.thread_root_seq
         order by m.thread_root_seq
     loop
@@ -8917,9 +8962,22 @@ begin
     with rewritten as (
         update chat.messages as m
         set expires_at = e.expires_at
-        from chat_private.expiries(rewrite_expiries.conversation_id, rewrite_expiries.seqs) as e
+        from (
+            select
+                -- Not the constant, as in chat_private.expiries.
+                p.conversation_id,
+                x.seq,
+                x.expires_at
+            from chat_private.expiries(rewrite_expiries.conversation_id, rewrite_expiries.seqs) as x
+            inner join unnest(
+                array_fill(
+                    rewrite_expiries.conversation_id, array[cardinality(rewrite_expiries.seqs)]
+                ),
+                rewrite_expiries.seqs
+            ) as p (conversation_id, seq) on x.seq = p.seq
+        ) as e
         where
-            m.conversation_id = rewrite_expiries.conversation_id
+            m.conversation_id = e.conversation_id
             and m.seq = e.seq
             and m.expires_at is distinct from e.expires_at
         returning m.seq
@@ -8934,7 +8992,6 @@ begin
         d.conversation_id = rewrite_expiries.conversation_id
         and d.message_seq = any (v_changed)
         and d.is_expired
-        and d.purged_at is null
         and (m.expires_at is null or m.expires_at > chat_private.now());
     return coalesce(cardinality(v_changed), 0);
 end;
@@ -10387,13 +10444,13 @@ CREATE TRIGGER attachments_orphan_attachments AFTER DELETE ON chat.attachments R
 
 CREATE TRIGGER bans_record_ban AFTER INSERT OR UPDATE OF reason, expires_at, lifted_at ON chat.bans FOR EACH ROW EXECUTE FUNCTION chat_private.record_ban();
 
-CREATE TRIGGER blocks_apply_block AFTER INSERT ON chat.blocks FOR EACH ROW EXECUTE FUNCTION chat_private.apply_block();
+CREATE TRIGGER blocks_apply_block AFTER INSERT ON chat.blocks FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.apply_block();
 
-CREATE TRIGGER blocks_lift_block AFTER DELETE ON chat.blocks FOR EACH ROW EXECUTE FUNCTION chat_private.lift_block();
+CREATE TRIGGER blocks_lift_block AFTER DELETE ON chat.blocks FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.lift_block();
 
 CREATE TRIGGER contacts_notify_of_accepted_contact AFTER UPDATE OF state ON chat.contacts FOR EACH ROW WHEN (((old.state = 'pending'::chat.contact_state) AND (new.state = 'accepted'::chat.contact_state))) EXECUTE FUNCTION chat_private.notify_of_contact();
 
-CREATE TRIGGER contacts_notify_of_contact AFTER INSERT OR DELETE ON chat.contacts FOR EACH ROW EXECUTE FUNCTION chat_private.notify_of_contact();
+CREATE TRIGGER contacts_notify_of_contact AFTER INSERT OR DELETE ON chat.contacts FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.notify_of_contact();
 
 CREATE TRIGGER conversations_apply_retention AFTER UPDATE OF retention ON chat.conversations FOR EACH ROW WHEN ((old.retention IS DISTINCT FROM new.retention)) EXECUTE FUNCTION chat_private.apply_conversation_retention();
 
@@ -10413,21 +10470,21 @@ CREATE TRIGGER mentions_keep_last_mention AFTER INSERT ON chat.mentions REFERENC
 
 CREATE TRIGGER mentions_notify_of_mentions AFTER INSERT ON chat.mentions REFERENCING NEW TABLE AS new_mentions FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_mentions();
 
-CREATE TRIGGER messages_broadcast_message AFTER INSERT ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.broadcast_message();
+CREATE TRIGGER messages_broadcast_message AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.broadcast_message();
 
-CREATE TRIGGER messages_follow_written_thread AFTER INSERT ON chat.messages FOR EACH ROW WHEN ((new.thread_root_seq IS NOT NULL)) EXECUTE FUNCTION chat_private.follow_written_thread();
+CREATE TRIGGER messages_follow_written_thread AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((new.thread_root_seq IS NOT NULL) AND ((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text))))) EXECUTE FUNCTION chat_private.follow_written_thread();
 
 CREATE TRIGGER messages_keep_message_identity BEFORE UPDATE ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.keep_message_identity();
 
 CREATE TRIGGER messages_keep_poll BEFORE UPDATE OF kind, metadata ON chat.messages FOR EACH ROW WHEN (((old.kind = 'poll'::chat.message_kind) AND (old.deleted_at IS NULL) AND (new.deleted_at IS NULL) AND ((new.kind IS DISTINCT FROM old.kind) OR (new.metadata IS DISTINCT FROM old.metadata)))) EXECUTE FUNCTION chat_private.keep_poll();
 
-CREATE TRIGGER messages_notify_of_reply AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((new.reply_to_seq IS NOT NULL) OR (new.thread_root_seq IS NOT NULL))) EXECUTE FUNCTION chat_private.notify_of_reply();
+CREATE TRIGGER messages_notify_of_reply AFTER INSERT ON chat.messages FOR EACH ROW WHEN ((((new.reply_to_seq IS NOT NULL) OR (new.thread_root_seq IS NOT NULL)) AND ((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text))))) EXECUTE FUNCTION chat_private.notify_of_reply();
 
-CREATE TRIGGER messages_number_message BEFORE INSERT ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.number_message();
+CREATE TRIGGER messages_number_message BEFORE INSERT ON chat.messages FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.number_message();
 
 CREATE TRIGGER messages_orphan_attachments_of_deleted AFTER UPDATE OF deleted_at ON chat.messages FOR EACH ROW WHEN (((old.deleted_at IS NULL) <> (new.deleted_at IS NULL))) EXECUTE FUNCTION chat_private.orphan_attachments_of_deleted();
 
-CREATE TRIGGER messages_record_deletion AFTER UPDATE OF deleted_at ON chat.messages FOR EACH ROW WHEN (((old.deleted_at IS NULL) AND (new.deleted_at IS NOT NULL))) EXECUTE FUNCTION chat_private.record_message_deletion();
+CREATE TRIGGER messages_record_deletion AFTER UPDATE OF deleted_at ON chat.messages FOR EACH ROW WHEN (((old.deleted_at IS NULL) AND (new.deleted_at IS NOT NULL) AND ((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text))))) EXECUTE FUNCTION chat_private.record_message_deletion();
 
 CREATE TRIGGER messages_reset_mention_all AFTER UPDATE OF metadata ON chat.messages FOR EACH ROW WHEN ((((new.metadata -> 'mention_all'::text) IS DISTINCT FROM (old.metadata -> 'mention_all'::text)) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION chat_private.set_mention_all();
 
@@ -10437,25 +10494,25 @@ CREATE TRIGGER notification_preferences_check_timezone BEFORE INSERT OR UPDATE O
 
 CREATE TRIGGER notification_preferences_set_updated_at BEFORE UPDATE ON chat.notification_preferences FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
 
-CREATE TRIGGER participant_settings_announce_private_change AFTER INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW EXECUTE FUNCTION chat_private.announce_private_change();
+CREATE TRIGGER participant_settings_announce_private_change AFTER INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.announce_private_change();
 
 CREATE TRIGGER participant_settings_count_private_change BEFORE INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW EXECUTE FUNCTION chat_private.count_private_change();
 
-CREATE TRIGGER participants_announce_deletion AFTER DELETE ON chat.participants FOR EACH ROW EXECUTE FUNCTION chat_private.announce_membership();
+CREATE TRIGGER participants_announce_deletion AFTER DELETE ON chat.participants FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.announce_membership();
 
-CREATE TRIGGER participants_announce_joined AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.announce_joined();
+CREATE TRIGGER participants_announce_joined AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.announce_joined();
 
 CREATE TRIGGER participants_announce_membership AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.announce_membership();
 
 CREATE TRIGGER participants_apply_joined AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.apply_joined();
 
-CREATE TRIGGER participants_notify_of_joining AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_joining();
+CREATE TRIGGER participants_notify_of_joining AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.notify_of_joining();
 
 CREATE TRIGGER participants_notify_of_return AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NOT NULL) AND (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.notify_of_return();
 
 CREATE TRIGGER participants_read_conversation_notifications AFTER UPDATE OF last_read_seq ON chat.participants FOR EACH ROW WHEN (((new.last_read_seq > old.last_read_seq) AND (old.left_at IS NULL))) EXECUTE FUNCTION chat_private.read_conversation_notifications();
 
-CREATE TRIGGER participants_record_added AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.record_participants();
+CREATE TRIGGER participants_record_added AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_participants();
 
 CREATE TRIGGER participants_record_change AFTER UPDATE OF left_at, role, silenced_until ON chat.participants FOR EACH ROW WHEN ((((old.left_at IS NULL) <> (new.left_at IS NULL)) OR (old.role <> new.role) OR (old.silenced_until IS DISTINCT FROM new.silenced_until))) EXECUTE FUNCTION chat_private.record_participant_change();
 
@@ -10467,7 +10524,7 @@ CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON chat.profiles FOR EACH R
 
 CREATE TRIGGER reactions_drop_notification_of_reaction AFTER DELETE ON chat.reactions FOR EACH ROW EXECUTE FUNCTION chat_private.drop_notification_of_reaction();
 
-CREATE TRIGGER reactions_notify_of_reaction AFTER INSERT ON chat.reactions FOR EACH ROW EXECUTE FUNCTION chat_private.notify_of_reaction();
+CREATE TRIGGER reactions_notify_of_reaction AFTER INSERT ON chat.reactions FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.notify_of_reaction();
 
 CREATE TRIGGER reports_notify_of_closed_report AFTER UPDATE OF state ON chat.reports FOR EACH ROW WHEN (((old.state = 'open'::chat.report_state) AND (new.state <> 'open'::chat.report_state) AND (new.reporter_id IS NOT NULL))) EXECUTE FUNCTION chat_private.notify_of_closed_report();
 
@@ -10495,15 +10552,15 @@ CREATE TRIGGER tenant_members_lock_conversations_left BEFORE UPDATE OF removed_a
 
 CREATE TRIGGER tenant_members_lock_conversations_left_by_deleted BEFORE DELETE ON chat.tenant_members FOR EACH ROW EXECUTE FUNCTION chat_private.lock_conversations_left();
 
-CREATE TRIGGER tenant_members_record_added AFTER INSERT ON chat.tenant_members REFERENCING NEW TABLE AS changed_members FOR EACH STATEMENT EXECUTE FUNCTION chat_private.record_tenant_members();
+CREATE TRIGGER tenant_members_record_added AFTER INSERT ON chat.tenant_members REFERENCING NEW TABLE AS changed_members FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_tenant_members();
 
 CREATE TRIGGER tenant_members_record_change AFTER UPDATE ON chat.tenant_members FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION chat_private.record_tenant_member_change();
 
-CREATE TRIGGER tenant_members_record_deleted AFTER DELETE ON chat.tenant_members REFERENCING OLD TABLE AS changed_members FOR EACH STATEMENT EXECUTE FUNCTION chat_private.record_tenant_members();
+CREATE TRIGGER tenant_members_record_deleted AFTER DELETE ON chat.tenant_members REFERENCING OLD TABLE AS changed_members FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_tenant_members();
 
 CREATE TRIGGER tenants_create_settings AFTER INSERT ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.create_settings();
 
-CREATE TRIGGER tenants_record_tenant AFTER INSERT OR UPDATE ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.record_tenant();
+CREATE TRIGGER tenants_record_tenant AFTER INSERT OR UPDATE ON chat.tenants FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_tenant();
 
 CREATE TRIGGER thread_reads_read_thread_notifications AFTER INSERT OR UPDATE OF last_read_seq ON chat.thread_reads FOR EACH ROW EXECUTE FUNCTION chat_private.read_thread_notifications();
 
@@ -11636,6 +11693,8 @@ REVOKE ALL ON FUNCTION chat_private.drop_contact(a uuid, b uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION chat_private.drop_notification_of_mention() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_notification_of_reaction() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.drop_receipts(conversation_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.drop_tenant_contacts() FROM PUBLIC;
 

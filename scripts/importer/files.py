@@ -56,7 +56,7 @@ def _load_sqlite(connection: psycopg.Connection, source: Source, path: Path) -> 
                     ),
                 )
             )
-            rows = lite.execute(f"select * from {name}")  # noqa: S608 - quoted above
+            rows = lite.execute(f"select * from {name}")
             counts[table] = 0
             with connection.cursor().copy(sql.SQL("copy {} from stdin").format(target)) as copy:
                 while page := rows.fetchmany(_PAGE):

@@ -57,9 +57,12 @@ class Staged:
         return sorted(kind for kind in kinds if choices.get(kind) not in CHOICES[kind])
 
 
-def lock(connection: psycopg.Connection) -> None:
-    """Raises when another run is under way. Held until the connection ends."""
-    row = connection.execute("select pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+def lock(connection: psycopg.Connection, *, only_transaction: bool = False) -> None:
+    """Raises when another run is under way. Held until the connection, or transaction, ends."""
+    function = "pg_try_advisory_xact_lock" if only_transaction else "pg_try_advisory_lock"
+    row = connection.execute(
+        sql.SQL("select {}(%s)").format(sql.Identifier(function)), (_LOCK,)
+    ).fetchone()
     if row != (True,):
         raise ImportFailed("Another import is running in this database.", "Wait until it ends.")
 

@@ -26,11 +26,11 @@ class Report:
 
 def verify(connection: psycopg.Connection, plan: Plan) -> Report:
     """Compares; nothing is changed."""
-    staging.lock(connection)
     source = read_source(plan["source"])
     options = plans.planned_options(plan)
     problems: list[str] = []
     with staging.snapshot(connection, force_rollback=True):
+        staging.lock(connection, only_transaction=True)
         row = connection.execute("select is_applied from parley_import.run").fetchone()
         if row != (True,):
             problems.append("the import is not complete: run apply again")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from catalogue import read_catalogue
 from importer.apply import apply
 from importer.bucket import Bucket
 from importer.finish import finish
@@ -15,7 +16,6 @@ from importer.rollback import rollback
 from importer.source import read_source
 from importer.verify import Report, current_plan, verify
 
-from support.catalogue import read_catalogue
 from support.databases import Database
 
 from . import exports

@@ -240,8 +240,9 @@ def test_migrations_of_the_project_are_not_looked_at(
     assert drift_of(installed, wanted) == []
 
 
-def test_no_records_at_all(installed: Database, wanted: Catalogue) -> None:
-    installed.owner.execute("drop schema supabase_migrations cascade")
+@pytest.mark.parametrize("loss", ["drop schema supabase_migrations cascade", f"truncate {RECORD}"])
+def test_no_records_at_all(installed: Database, wanted: Catalogue, loss: str) -> None:
+    installed.owner.execute(loss.encode())
     (finding,) = findings = drift_of(installed, wanted)
     assert (finding.kind, finding.state) == ("migrations", "missing")
     run(installed, mend(findings, allow_destructive=False))

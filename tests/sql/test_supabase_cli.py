@@ -108,6 +108,16 @@ def test_pgtap(tooled, path):
     assert [tooled.owner.execute(table).fetchone() for table in tables] == before
 
 
+def test_files_of_one_story_tell_the_same() -> None:
+    """Said in each: `supabase test db FILE` of many versions finds no file beside it (cli#4850)."""
+    stories = {
+        tuple(path.read_text().split("\n", 1)[1].split("\nset local request.jwt.claims", 2)[:2])
+        for path in FILES
+        if path.stem.endswith("_access")
+    }
+    assert len(stories) == 1
+
+
 READABLE = "create policy open on chat.%s for select to authenticated using (true)"
 FORGETFUL = """
 create or replace function chat_private.conversation_ids_for_member()

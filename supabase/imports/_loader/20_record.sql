@@ -12,7 +12,11 @@ create table parley_import.run (
     only_one boolean not null default true primary key check (only_one)
 );
 
-create table parley_import.made_tenants (external_id text primary key, tenant_id uuid not null, is_new boolean not null);
+create table parley_import.made_tenants (
+    external_id text primary key,
+    tenant_id uuid not null,
+    is_new boolean not null
+);
 
 -- user_id null: nobody here yet.
 create table parley_import.users (

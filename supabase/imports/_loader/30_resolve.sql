@@ -287,8 +287,16 @@ begin
         on
             w.tenant_id = e.tenant_id
             and (
-                (w.kind = 'direct' and w.user_ids[1] = e.user_low_id and w.user_ids[2] = e.user_high_id)
-                or (w.kind = 'subject' and w.subject_type = e.subject_type and w.subject_id = e.subject_id)
+                (
+                    w.kind = 'direct'
+                    and w.user_ids[1] = e.user_low_id
+                    and w.user_ids[2] = e.user_high_id
+                )
+                or (
+                    w.kind = 'subject'
+                    and w.subject_type = e.subject_type
+                    and w.subject_id = e.subject_id
+                )
             )
     where w.tenant_id is not null;
 

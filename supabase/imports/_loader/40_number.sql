@@ -6,7 +6,9 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-    v_first constant integer := coalesce((select max(b.batch) + 1 from parley_import.batches as b), 0);
+    v_first constant integer := coalesce(
+        (select max(b.batch) + 1 from parley_import.batches as b), 0
+    );
 begin
     -- One that a killed run left behind may still be loading: it is waited for.
     perform from parley_import.batches as b where not b.is_done for update;

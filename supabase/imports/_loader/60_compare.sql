@@ -146,14 +146,16 @@ begin
         select p.conversation, v.problem, p.external_id
         from pairs as p
         inner join found as f on p.id = f.id
-        left join expected as er on p.reply_to = er.external_id and er.part = 1 and p.reply_to is not null
+        left join expected as er on p.reply_to = er.external_id and er.part = 1
         left join found as r on er.id = r.id and r.conversation_id = f.conversation_id
-        left join expected as et
-            on p.thread_root = et.external_id and et.part = 1 and p.thread_root is not null
+        left join expected as et on p.thread_root = et.external_id and et.part = 1
         left join found as t on et.id = t.id and t.conversation_id = f.conversation_id
         cross join lateral (
             values
-            ('replies answer another message', r.seq < f.seq and f.reply_to_seq is distinct from r.seq),
+            (
+                'replies answer another message',
+                r.seq < f.seq and f.reply_to_seq is distinct from r.seq
+            ),
             (
                 'messages are in another thread',
                 t.seq < f.seq and f.thread_root_seq is distinct from t.seq

@@ -17,7 +17,9 @@ select
     coalesce(r.id, split_part(d.file, '/', 1)) as room,
     d.number,
     d.content,
-    case when d.content ->> 'ts' ~ '^\d{1,12}(\.\d{1,6})?$' then (d.content ->> 'ts')::numeric end as ts
+    case
+        when d.content ->> 'ts' ~ '^\d{1,12}(\.\d{1,6})?$' then (d.content ->> 'ts')::numeric
+    end as ts
 from parley_import.documents as d
 left join rooms as r on split_part(d.file, '/', 1) = r.folder
 where d.file like '%/%';
@@ -85,7 +87,10 @@ select
     case when m.person = r.content ->> 'creator' then 'owner' else 'member' end
 from rooms as r
 cross join lateral jsonb_array_elements_text(
-    case when jsonb_typeof(r.content -> 'members') = 'array' then r.content -> 'members' else '[]' end
+    case
+        when jsonb_typeof(r.content -> 'members') = 'array' then r.content -> 'members'
+        else '[]'
+    end
 ) as m (person);
 
 insert into parley_import.messages (
@@ -149,8 +154,9 @@ from said as s
 cross join lateral jsonb_array_elements(s.content -> 'files') with ordinality as f (file, position)
 where
     jsonb_typeof(s.content -> 'files') = 'array'
-    and coalesce(f.file ->> 'url_private_download', f.file ->> 'url_private', f.file ->> 'permalink')
-    is not null;
+    and coalesce(
+        f.file ->> 'url_private_download', f.file ->> 'url_private', f.file ->> 'permalink'
+    ) is not null;
 
 drop index parley_import.slack_people;
 drop function pg_temp.readable(text);

@@ -90,7 +90,10 @@ select
     coalesce(s.cid, s.content ->> 'cid', 'none'),
     coalesce(s.content -> 'user' ->> 'id', s.content ->> 'user_id'),
     s.number,
-    case when s.content ->> 'created_at' ~ '^\d{4}-\d\d-\d\dT' then (s.content ->> 'created_at')::timestamptz end,
+    case
+        when s.content ->> 'created_at' ~ '^\d{4}-\d\d-\d\dT'
+            then (s.content ->> 'created_at')::timestamptz
+    end,
     case
         when s.content ->> 'type' in ('regular', 'reply', 'deleted') then 'text'
         when s.content ->> 'type' = 'system' then 'system'
@@ -130,7 +133,10 @@ select
     coalesce(f.file ->> 'asset_url', f.file ->> 'image_url'),
     coalesce(f.file ->> 'title', f.file ->> 'fallback'),
     f.file ->> 'mime_type',
-    case when jsonb_typeof(f.file -> 'file_size') = 'number' then (f.file ->> 'file_size')::bigint end
+    case
+        when jsonb_typeof(f.file -> 'file_size') = 'number'
+            then (f.file ->> 'file_size')::bigint
+    end
 from said as s
 cross join lateral jsonb_array_elements(s.content -> 'attachments')
     with ordinality as f (file, position)

@@ -45,7 +45,9 @@ select
     timestamptz '2026-11-01 08:00+00' + interval '5 minutes' * (1 + o)
 from generate_series(1, current_setting('legacy.people')::integer - 2) as g
 cross join generate_series(0, 1) as o;
-insert into direct_messages (id, conversation_id, sender_id, content, sent_at, is_deleted, deleted_at)
+insert into direct_messages (
+    id, conversation_id, sender_id, content, sent_at, is_deleted, deleted_at
+)
 select
     md5('m' || g)::uuid,
     md5('c' || c)::uuid,
