@@ -59,8 +59,7 @@ revoke execute on function chat_private.own_participations() from public, anon;
 grant execute on function chat_private.own_participations() to authenticated;
 
 -- Security definer: the policy of profiles reads who is in any of the caller's conversations before it
--- shows one, which was half of what a page of the inbox cost. Shows whom the caller shares this
--- conversation with, as the policy does.
+-- shows one. Shows whom the caller shares this conversation with, as the policy does.
 create function chat_private.counterpart(conversation_id uuid, user_id uuid)
 returns jsonb
 language plpgsql
