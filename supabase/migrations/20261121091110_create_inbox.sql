@@ -1,5 +1,6 @@
 -- Purpose: the list of conversations as a client shows it.
--- Objects: function chat_private.own_participations; views chat.inbox, chat.unread_totals, chat.unread_by_party.
+-- Objects: functions chat_private.own_participations, chat_private.counterpart; views chat.inbox,
+--          chat.unread_totals, chat.unread_by_party.
 -- Locks:   none on existing tables.
 -- Breaking: no.
 
@@ -57,6 +58,41 @@ comment on function chat_private.own_participations() is
 revoke execute on function chat_private.own_participations() from public, anon;
 grant execute on function chat_private.own_participations() to authenticated;
 
+-- Security definer: the policy of profiles reads who is in any of the caller's conversations before it
+-- shows one. Shows whom the caller shares this conversation with, as the policy does.
+create function chat_private.counterpart(conversation_id uuid, user_id uuid)
+returns jsonb
+language plpgsql
+stable
+parallel safe
+security definer
+set search_path = ''
+as $$
+begin
+    return (
+        select
+            jsonb_build_object(
+                'id', f.id,
+                'username', f.username,
+                'display_name', f.display_name,
+                'avatar_url', f.avatar_url
+            )
+        from chat.participants as mine
+        inner join chat.participants as p on mine.conversation_id = p.conversation_id
+        inner join chat.profiles as f on p.user_id = f.id
+        where
+            mine.conversation_id = counterpart.conversation_id
+            and mine.user_id = auth.uid()
+            and mine.left_at is null
+            and p.user_id = counterpart.user_id
+    );
+end;
+$$;
+comment on function chat_private.counterpart(uuid, uuid) is
+    'Somebody in a conversation of the caller''s, for its title and picture.';
+revoke execute on function chat_private.counterpart(uuid, uuid) from public, anon;
+grant execute on function chat_private.counterpart(uuid, uuid) to authenticated;
+
 -- Views ----------------------------------------------------------------------------------------
 
 -- The last message and the counterpart are scalar subqueries on purpose: with a limit, PostgreSQL
@@ -94,21 +130,10 @@ select
     coalesce(p.muted_until > (select chat_private.now()), false) as is_muted,
     p.is_pinned,
     p.is_archived,
-    (
-        select
-            jsonb_build_object(
-                'id', f.id,
-                'username', f.username,
-                'display_name', f.display_name,
-                'avatar_url', f.avatar_url
-            )
-        from chat.profiles as f
-        where
-            f.id = case
-                when c.user_low_id = p.user_id then c.user_high_id
-                when c.user_high_id = p.user_id then c.user_low_id
-            end
-    ) as counterpart,
+    case
+        when c.user_low_id = p.user_id then chat_private.counterpart(c.id, c.user_high_id)
+        when c.user_high_id = p.user_id then chat_private.counterpart(c.id, c.user_low_id)
+    end as counterpart,
     (
         select to_jsonb(m)
         from chat.messages as m

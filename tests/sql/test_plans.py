@@ -254,6 +254,36 @@ def test_a_hot_query(crowd, known, name, plan):
     ), (done.rows, done.fetched, done.pages)
 
 
+def test_a_page_of_the_inbox_looks_up_only_those_it_shows(crowd):
+    """Not everybody in any of the reader's conversations, as the policy of profiles would."""
+    with crowd.acting(READER) as connection, connection.transaction(force_rollback=True):
+        groups = work(connection, INBOX + PAGE, {})
+        connection.execute("reset role")
+        made = connection.execute(
+            "with pairs as (select p.conversation_id, p.user_id as mine, o.user_id as theirs"
+            " from chat.participants as p inner join chat.conversations as c"
+            " on p.conversation_id = c.id inner join chat.participants as o"
+            " on c.id = o.conversation_id and right(o.user_id::text, 4) ="
+            " lpad(to_hex(2 + mod(substr(c.title, 6)::integer * 31 + 197, 1998)), 4, '0')"
+            " where p.user_id = %s)"
+            " update chat.conversations as c set kind = 'direct', title = null,"
+            " user_low_id = least(mine, theirs), user_high_id = greatest(mine, theirs)"
+            " from pairs where c.id = pairs.conversation_id",
+            (READER,),
+        )
+        assert made.rowcount == 200
+        connection.execute("set local role authenticated")
+        # Both are counted, for they are in one transaction.
+        before = work(connection, "select 1", {})
+        directs = work(connection, INBOX + PAGE, {})
+        shown = connection.execute(f"select counterpart from ({INBOX + PAGE}) as i").fetchall()
+    assert all(counterpart["username"].startswith("person_") for (counterpart,) in shown)
+    asked = "conversation_ids_for_member"
+    assert directs.calls[asked] - before.calls.get(asked, 0) == groups.calls[asked]
+    assert directs.calls["counterpart"] == 30
+    assert directs.fetched - before.fetched - groups.fetched <= 4 * 30
+
+
 POLICY = 'alter policy "participants can read messages until they expire" on chat.messages using '
 
 
@@ -334,6 +364,22 @@ def test_what_a_call_costs_does_not_grow_with_messages(crowd, known, name):
         assert done[room].scanned == []
     assert done[LARGE].written == done[SMALL].written
     assert max(done[LARGE].fetched, done[SMALL].fetched) <= fetched
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_runs_no_helper_written_in_sql(crowd, known, name):
+    """Not inlined, for they set search_path, these are parsed and planned anew by each call."""
+    with crowd.acting(READER) as connection, connection.transaction(force_rollback=True):
+        statement, _ = CALLS[name]
+        connection.execute(statement, {"room": LARGE, "id": known["ids"][LARGE]})
+        called = connection.execute(
+            "select funcname, lanname from pg_stat_xact_user_functions"
+            " inner join pg_proc as p on funcid = p.oid"
+            " inner join pg_language as l on prolang = l.oid"
+            " where schemaname = 'chat_private' and calls > 0"
+        ).fetchall()
+    assert called
+    assert [function for function, language in called if language == "sql"] == []
 
 
 @pytest.fixture

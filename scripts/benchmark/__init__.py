@@ -1,0 +1,1 @@
+"""Measures Parley against named baselines in one run: ``./scripts/bench``."""

@@ -1,0 +1,91 @@
+"""The command: ``./scripts/bench --help``."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+from . import compare, plots
+from .about import describe
+from .laboratory import laboratory
+from .parts import PARTS
+from .results import Results, read, table
+from .scales import SCALES
+
+_LEFT = (0, 1, 5, 6)
+"""Columns of words."""
+
+
+def main() -> int:
+    """Measures, prints tables, writes JSON; 1 when --check finds a ratio that is off."""
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measures Parley next to named baselines, in one run."
+    )
+    add = parser.add_argument
+    add("--scale", choices=SCALES, default="small", help="how much data, how long (default: small)")
+    add("--only", choices=PARTS, action="append", help="this part; may be repeated")
+    add("--out", type=Path, metavar="FILE", help="write the figures, and plots beside them")
+    add("--compare", type=Path, metavar="OLD", help="say what changed since the run in this file")
+    add("--check", action="store_true", help="fail when a ratio is half as good as recorded")
+    arguments = parser.parse_args()
+    old = read(arguments.compare) if arguments.compare else None
+    recorded = read(compare.RECORDED).ratios() if arguments.check else {}
+    # Only what has a ratio can be checked.
+    parts = [name for name in PARTS if any(each.startswith(f"{name}: ") for each in recorded)]
+
+    results = Results(describe(SCALES[arguments.scale], sys.argv[1:]))
+    _run(results, arguments.scale, arguments.only or parts or list(PARTS))
+    if arguments.out:
+        arguments.out.write_text(results.to_json())
+        plots.draw(results, arguments.out)
+    if old:
+        print("\nchanged")
+        for line in compare.changes(results, old):
+            print(f"  {line}")
+    if arguments.check:
+        off = [
+            line
+            for line in compare.off_ratios(results, recorded)
+            if not arguments.only or line.partition(":")[0] in arguments.only
+        ]
+        print(
+            "\n".join(["", *(f"error: {line}" for line in off)]) if off else "\nratios as recorded"
+        )
+        return 1 if off else 0
+    return 0
+
+
+def _run(results: Results, scale: str, parts: list[str]) -> None:
+    # A thousand subscribers are as many open files here, and twice that in the stack.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with laboratory(SCALES[scale]) as lab:
+        results.about["versions"] |= lab.versions()
+        rate = lab.scale.messages / lab.load_seconds
+        results.add("load", "messages, with their indexes", "copy", "/s", [rate])
+        _print(results, "load")
+        for name in parts:
+            began = time.monotonic()
+            PARTS[name](lab, results)
+            _print(results, name)
+            print(f"  ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+def _print(results: Results, part: str) -> None:
+    figures = [figure for figure in results.figures.values() if figure.part == part]
+    rows = list(table(results, figures))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    print(f"\n{part}")
+    for row in rows:
+        cells = (
+            f"{cell:{'<' if place in _LEFT else '>'}{widths[place]}}"
+            for place, cell in enumerate(row)
+        )
+        print("  " + "  ".join(cells).rstrip(), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

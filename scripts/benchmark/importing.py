@@ -1,0 +1,91 @@
+"""How fast the messages of another system come in, and go again."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .laboratory import ROOT, Laboratory
+from .results import Results
+
+PART = "import"
+_COUNT = 200_000
+_PEOPLE = 200
+# One table, a pair of users a message: what most applications begin with.
+_SOURCE = """
+create schema bench_legacy;
+create table bench_legacy.users (id integer primary key, email text, username text);
+create table bench_legacy.direct_messages (
+    id integer primary key, sender_id integer not null, recipient_id integer not null,
+    content text, type text default 'text', is_read boolean default false,
+    is_deleted boolean default false, is_deleted_by_sender boolean default false,
+    is_deleted_by_recipient boolean default false, reply_to_id integer, file_url text,
+    file_name text, file_size integer, file_type text, created_at timestamp,
+    updated_at timestamp, read_at timestamp, deleted_at timestamp
+);
+insert into bench_legacy.users
+select n, 'person_' || n || '@example.com', 'person_' || n from generate_series(1, %(people)s) as n;
+insert into bench_legacy.direct_messages (
+    id, sender_id, recipient_id, content, is_read, created_at, updated_at
+)
+select n, 1 + n %% (%(people)s - 1), 2 + n %% (%(people)s - 1),
+    'message ' || n || ' says something that is worth keeping, in words ' || md5(n::text),
+    n %% 5 <> 0, at, at
+from generate_series(1, %(count)s) as n
+cross join lateral (
+    select now()::timestamp - interval '20 days' + n * interval '1 second' as at
+) as t;
+update auth.users set email_confirmed_at = now() where email like 'person\\_%%';
+analyze bench_legacy.users, bench_legacy.direct_messages;
+"""
+
+
+def measure(lab: Laboratory, results: Results) -> None:
+    """Every step of ``scripts/import`` but the last, which forgets how to go back."""
+    count = min(_COUNT, lab.scale.messages // 3)
+    with lab.connect("supabase_admin") as admin:
+        for statement in _SOURCE.strip().split(";\n"):
+            values = {"count": count, "people": _PEOPLE} if "%(" in statement else None
+            text = statement if values else statement.replace("%%", "%")
+            admin.execute(text.encode(), values)
+        admin.execute("grant usage on schema bench_legacy to postgres")
+        admin.execute("grant select on all tables in schema bench_legacy to postgres")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "plan.json"
+            choices = ("--schema=bench_legacy", "--on=existing=append")
+            seconds, said = _step(lab, path, "plan", *choices)
+            results.add(PART, "messages", "planned", "/s", [count / seconds])
+            approved = re.search(r"--approve (\S+)", said)
+            assert approved is not None, said
+            for step, done in (
+                ("apply", "loaded"),
+                ("verify", "verified"),
+                ("rollback", "rolled back"),
+            ):
+                more = (f"--approve={approved[1]}",) if step == "apply" else ()
+                seconds, _ = _step(lab, path, step, *more)
+                results.add(PART, "messages", done, "/s", [count / seconds])
+        admin.execute("drop schema bench_legacy cascade")
+
+
+def _step(lab: Laboratory, plan: Path, step: str, *arguments: str) -> tuple[float, str]:
+    """Seconds that a step took, and what it said."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "importer", "--from=direct_messages"),
+            *(f"--db-url={lab.stack.db_url}", f"--plan={plan}", *arguments, step),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+    )
+    if done.returncode != 0:
+        raise AssertionError(done.stdout + done.stderr)
+    return time.perf_counter() - began, done.stdout
