@@ -4157,6 +4157,33 @@ END;
 
 COMMENT ON FUNCTION chat.sweep_messages(batch_size integer, cursor jsonb) IS 'One batch of the sweep: rewrites what policies changed, marks what expired, purges what was removed long enough ago. Call it again with the cursor it returned while has_more. For the service role.';
 
+CREATE FUNCTION chat_private.counterpart(conversation_id uuid, user_id uuid) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    return (
+        select
+            jsonb_build_object(
+                'id', f.id,
+                'username', f.username,
+                'display_name', f.display_name,
+                'avatar_url', f.avatar_url
+            )
+        from chat.participants as mine
+        inner join chat.participants as p on mine.conversation_id = p.conversation_id
+        inner join chat.profiles as f on p.user_id = f.id
+        where
+            mine.conversation_id = counterpart.conversation_id
+            and mine.user_id = auth.uid()
+            and mine.left_at is null
+            and p.user_id = counterpart.user_id
+    );
+end;
+$$;
+
+COMMENT ON FUNCTION chat_private.counterpart(conversation_id uuid, user_id uuid) IS 'Somebody in a conversation of the caller''s, for its title and picture.';
+
 CREATE FUNCTION chat_private.encode_sync_position("position" chat_private.sync_position) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
@@ -4505,26 +4532,6 @@ COMMENT ON COLUMN chat.attachments.size_bytes IS 'As the Storage server measured
 
 COMMENT ON COLUMN chat.attachments.sha256 IS 'What the sender says; so are width, height and duration_seconds. Check it when you need it.';
 
-CREATE TABLE chat.profiles (
-    id uuid NOT NULL,
-    username text NOT NULL,
-    display_name text,
-    avatar_url text,
-    status chat.profile_status DEFAULT 'offline'::chat.profile_status NOT NULL,
-    last_seen_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
-    CONSTRAINT profiles_avatar_url_check CHECK (((length(avatar_url) <= 2000) AND (avatar_url ~ '^https?://'::text))),
-    CONSTRAINT profiles_display_name_check CHECK (((length(display_name) >= 1) AND (length(display_name) <= 100))),
-    CONSTRAINT profiles_username_check CHECK ((username ~ '^[A-Za-z0-9_]{3,50}$'::text))
-);
-
-COMMENT ON TABLE chat.profiles IS 'How a user appears to others. Made and removed with the user.';
-
-COMMENT ON COLUMN chat.profiles.username IS 'Letters, digits and underscores, 3 to 50; unique whatever the case.';
-
-COMMENT ON COLUMN chat.profiles.last_seen_at IS 'Set by set_status, at most once a minute while the status stays the same.';
-
 CREATE VIEW chat.inbox WITH (security_invoker='true') AS
  SELECT c.id AS conversation_id,
     c.tenant_id,
@@ -4556,14 +4563,11 @@ CREATE VIEW chat.inbox WITH (security_invoker='true') AS
     COALESCE((p.muted_until > ( SELECT chat_private.now() AS now)), false) AS is_muted,
     p.is_pinned,
     p.is_archived,
-    ( SELECT jsonb_build_object('id', f.id, 'username', f.username, 'display_name', f.display_name, 'avatar_url', f.avatar_url) AS jsonb_build_object
-           FROM chat.profiles f
-          WHERE (f.id =
-                CASE
-                    WHEN (c.user_low_id = p.user_id) THEN c.user_high_id
-                    WHEN (c.user_high_id = p.user_id) THEN c.user_low_id
-                    ELSE NULL::uuid
-                END)) AS counterpart,
+        CASE
+            WHEN (c.user_low_id = p.user_id) THEN chat_private.counterpart(c.id, c.user_high_id)
+            WHEN (c.user_high_id = p.user_id) THEN chat_private.counterpart(c.id, c.user_low_id)
+            ELSE NULL::jsonb
+        END AS counterpart,
     ( SELECT to_jsonb(m.*) AS to_jsonb
            FROM chat.messages m
           WHERE (m.conversation_id = c.id)
@@ -5887,9 +5891,13 @@ end;
 $$;
 
 CREATE FUNCTION chat_private.conversation_topic(conversation_id uuid, epoch integer) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO ''
-    RETURN ((('conversation:'::text || conversation_id) || ':'::text) || epoch);
+    AS $$
+begin
+    return 'conversation:' || conversation_topic.conversation_id || ':' || conversation_topic.epoch;
+end;
+$$;
 
 CREATE FUNCTION chat_private.count_expired_unread(conversation_id uuid, user_id uuid, by_watermark boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql STABLE
@@ -9756,6 +9764,26 @@ CREATE TABLE chat.message_revisions (
 
 COMMENT ON TABLE chat.message_revisions IS 'Every earlier text of an edited message, for those whom the tenant''s settings let see it.';
 
+CREATE TABLE chat.profiles (
+    id uuid NOT NULL,
+    username text NOT NULL,
+    display_name text,
+    avatar_url text,
+    status chat.profile_status DEFAULT 'offline'::chat.profile_status NOT NULL,
+    last_seen_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT chat_private.now() NOT NULL,
+    CONSTRAINT profiles_avatar_url_check CHECK (((length(avatar_url) <= 2000) AND (avatar_url ~ '^https?://'::text))),
+    CONSTRAINT profiles_display_name_check CHECK (((length(display_name) >= 1) AND (length(display_name) <= 100))),
+    CONSTRAINT profiles_username_check CHECK ((username ~ '^[A-Za-z0-9_]{3,50}$'::text))
+);
+
+COMMENT ON TABLE chat.profiles IS 'How a user appears to others. Made and removed with the user.';
+
+COMMENT ON COLUMN chat.profiles.username IS 'Letters, digits and underscores, 3 to 50; unique whatever the case.';
+
+COMMENT ON COLUMN chat.profiles.last_seen_at IS 'Set by set_status, at most once a minute while the status stays the same.';
+
 CREATE VIEW chat.notification_feed WITH (security_invoker='true') AS
  SELECT id,
     type,
@@ -11461,6 +11489,9 @@ GRANT ALL ON FUNCTION chat_private.sweep_messages(batch_size integer, cursor jso
 REVOKE ALL ON FUNCTION chat.sweep_messages(batch_size integer, cursor jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat.sweep_messages(batch_size integer, cursor jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION chat_private.counterpart(conversation_id uuid, user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.counterpart(conversation_id uuid, user_id uuid) TO authenticated;
+
 REVOKE ALL ON FUNCTION chat_private.encode_sync_position("position" chat_private.sync_position) FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.encode_sync_position("position" chat_private.sync_position) TO authenticated;
 
@@ -11523,18 +11554,6 @@ GRANT ALL ON FUNCTION chat_private.unread_mentions(conversation_ids uuid[]) TO a
 
 GRANT SELECT ON TABLE chat.attachments TO authenticated;
 GRANT SELECT ON TABLE chat.attachments TO service_role;
-
-GRANT SELECT ON TABLE chat.profiles TO authenticated;
-GRANT SELECT ON TABLE chat.profiles TO service_role;
-
-GRANT UPDATE(username) ON TABLE chat.profiles TO authenticated;
-GRANT UPDATE(username) ON TABLE chat.profiles TO service_role;
-
-GRANT UPDATE(display_name) ON TABLE chat.profiles TO authenticated;
-GRANT UPDATE(display_name) ON TABLE chat.profiles TO service_role;
-
-GRANT UPDATE(avatar_url) ON TABLE chat.profiles TO authenticated;
-GRANT UPDATE(avatar_url) ON TABLE chat.profiles TO service_role;
 
 GRANT SELECT ON TABLE chat.inbox TO authenticated;
 
@@ -12010,6 +12029,18 @@ GRANT SELECT ON TABLE chat.message_receipts TO authenticated;
 
 GRANT SELECT ON TABLE chat.message_revisions TO authenticated;
 GRANT SELECT ON TABLE chat.message_revisions TO service_role;
+
+GRANT SELECT ON TABLE chat.profiles TO authenticated;
+GRANT SELECT ON TABLE chat.profiles TO service_role;
+
+GRANT UPDATE(username) ON TABLE chat.profiles TO authenticated;
+GRANT UPDATE(username) ON TABLE chat.profiles TO service_role;
+
+GRANT UPDATE(display_name) ON TABLE chat.profiles TO authenticated;
+GRANT UPDATE(display_name) ON TABLE chat.profiles TO service_role;
+
+GRANT UPDATE(avatar_url) ON TABLE chat.profiles TO authenticated;
+GRANT UPDATE(avatar_url) ON TABLE chat.profiles TO service_role;
 
 GRANT SELECT ON TABLE chat.notification_feed TO authenticated;
 
