@@ -18,7 +18,7 @@ from .results import Job, Result, killers_of
 PARTS = 2
 """Runs at once, each with a stack of its own, where pytest has that many workers."""
 
-SAMPLE_SECONDS = 30.0
+SAMPLE_SECONDS = 15.0
 ARGUED = Path(__file__).with_name("survivors.toml")
 
 

@@ -232,17 +232,18 @@ def _private(
         row = {**thread, "user_id": person.user, "is_following": is_followed}
         sight["thread_reads"].append(row)
         if is_followed:
-            sight["threads"].append(thread | _thread(room, person, messages, m.seq, read_to))
+            sight["threads"].append(thread | _thread(room, person, messages, m, read_to))
 
 
 def _thread(
-    room: Room, person: Participant, messages: list[Message], root: int, read_to: int
+    room: Room, person: Participant, messages: list[Message], root: Message, read_to: int
 ) -> Row:
-    said = [m for m in messages if m.thread_root == root]
+    said = [m for m in messages if m.thread_root == root.seq]
+    last = said[-1] if said else root
     return {
-        "thread_count": room.thread_count(root),
-        "last_seq": said[-1].seq if said else None,
-        "last_activity_at": iso(said[-1].created_at) if said else None,
+        "thread_count": room.thread_count(root.seq),
+        "last_seq": last.seq,
+        "last_activity_at": iso(last.created_at),
         "unread_count": sum(
             m.seq > read_to and m.sender != person.user and m.deleted_at is None for m in said
         ),
