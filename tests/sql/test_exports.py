@@ -191,6 +191,22 @@ def test_there_is_one_a_day(room):
     assert room.owner("select count(*) from chat.exports") == [(2,)]
 
 
+def test_each_has_one_of_their_own(room):
+    alices, bobs = begin(room, "alice"), begin(room, "bob")
+    assert alices != bobs
+    assert begin(room, "alice") == alices
+    with pytest.raises(psycopg.errors.UniqueViolation, match="exports_unfinished_idx"):
+        room.owner("insert into chat.exports (user_id) values (%s)", room.ids["alice"])
+    save(room, alices, read(room, alices))
+    # What is over makes room for a new one, with what is known of it, of the same person alone.
+    room.after(8)
+    assert begin(room, "alice") != alices
+    there = {str(export_id) for (export_id,) in room.owner("select id from chat.exports")}
+    assert bobs in there
+    assert alices not in there
+    assert room.owner("select count(*) from chat_private.export_parts") == [(0,)]
+
+
 def test_nobody_exports_another_or_sees_how(room):
     export_id = begin(room, "alice")
     assert room.call("alice", "select count(*) from chat.exports") == 1
@@ -219,9 +235,10 @@ def test_nobody_exports_another_or_sees_how(room):
 def test_support_can_and_the_log_says_so(room):
     ((done,),) = room.service("select (chat.begin_export(%s)).user_id::text", room.ids["carol"])
     assert done == room.ids["carol"]
-    with pytest.raises(psycopg.Error) as error:
-        room.service("select chat.begin_export()")
-    assert error.value.diag.message_detail == "user_not_found"
+    for nobody in (None, TENANT):
+        with pytest.raises(psycopg.Error) as error:
+            room.service("select chat.begin_export(%s)", nobody)
+        assert error.value.diag.message_detail == "user_not_found"
     assert room.owner(
         "select actor_role, target_id::text from chat_private.audit_log"
         " where action = 'user_exported'"
