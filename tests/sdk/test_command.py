@@ -77,6 +77,12 @@ class Window:
     def types(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
+    async def goes_on_typing(self) -> None:
+        """A letter, and back again."""
+        while True:
+            self.types("x\x7f")
+            await asyncio.sleep(0.5)
+
     async def ends(self) -> None:
         self.types("\x04")
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -121,8 +127,11 @@ async def test_two_people_chat_in_two_terminals(stack: Stack, room: Room) -> Non
         await bob.shows("from before")
         await alice.shows("> ")
         bob.types("hi alic")
+        # Who comes later does not hear what was typed before.
+        typing = asyncio.create_task(bob.goes_on_typing())
         await alice.shows(f"{room.bob.username} … ")
-        bob.types("x\x7fe\r")
+        typing.cancel()
+        bob.types("e\r")
         await alice.shows("hi alice")
         await bob.shows(f"read by {room.alice.username}")
         alice.types("hello bob\r")
