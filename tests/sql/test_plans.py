@@ -419,8 +419,8 @@ def test_sending_writes_as_much_whatever_the_number_of_members(group):
     assert most.fetched <= many.fetched + 2
 
 
-# Rows fetched by a batch of the sweep for each message, in a room of 20,000. Foreign keys of what is
-# purged read small tables as a whole, again for each message: of these the plans differ.
+# Rows fetched by a batch of the sweep for each message, in a room of 20,000. Foreign keys of what
+# is purged read small tables as a whole, again for each message: of these the plans differ.
 SWEEPS = {"mark": 40, "purge": 320, "rewrite": 40}
 BATCH = 100
 
