@@ -1,4 +1,5 @@
 import { deepStrictEqual as assertEquals } from "node:assert";
+import { withAnswers } from "../_shared/answers.ts";
 import { handle } from "./export.ts";
 
 const settings = {
@@ -25,39 +26,8 @@ function request(headers: Record<string, string>, method = "POST"): Request {
 
 const person = { apikey: "publishable", authorization: "Bearer theirs" };
 
-interface Asked {
-  what: string;
-  who: string | null;
-  body: string;
-}
-
-/** Answers calls of fetch in turn, and notes them. */
-async function withAnswers(
-  answers: Response[],
-  action: () => Promise<void>,
-): Promise<Asked[]> {
-  const asked: Asked[] = [];
-  const real = globalThis.fetch;
-  globalThis.fetch = ((url: string, init: RequestInit) => {
-    asked.push({
-      what: `${init.method} ${url.replace(settings.url, "")}`,
-      who: new Headers(init.headers).get("authorization"),
-      body: String(init.body),
-    });
-    return Promise.resolve(
-      answers.shift() ?? new Response("", { status: 500 }),
-    );
-  }) as typeof fetch;
-  try {
-    await action();
-  } finally {
-    globalThis.fetch = real;
-  }
-  return asked;
-}
-
 Deno.test("without both headers nothing is asked of the backend", async () => {
-  const asked = await withAnswers([], async () => {
+  const asked = await withAnswers(settings.url, [], async () => {
     for (const headers of [{}, { apikey: "x" }, { authorization: "x" }]) {
       const sent = headers as Record<string, string>;
       assertEquals((await handle(request(sent), settings)).status, 401);
@@ -73,6 +43,7 @@ Deno.test("without both headers nothing is asked of the backend", async () => {
 Deno.test("who may not is told so by the database, asked as themselves", async () => {
   const refusal = { code: "42501", details: "export_not_allowed" };
   const asked = await withAnswers(
+    settings.url,
     [Response.json(refusal, { status: 403 })],
     async () => {
       const answer = await handle(request(person), settings);
@@ -106,7 +77,7 @@ Deno.test("a page is copied, written and noted, and then the index", async () =>
     Response.json({ Key: "index" }),
     Response.json([{ path: "e/index.json", signedURL: "/index?token" }]),
   ];
-  const asked = await withAnswers(answers, async () => {
+  const asked = await withAnswers(settings.url, answers, async () => {
     const answer = await (await handle(request(person), settings)).json();
     assertEquals(answer.has_more, false);
     assertEquals(answer.url, "https://outside/storage/v1/index?token");
@@ -127,7 +98,7 @@ Deno.test("a file that cannot be copied is not left out", async () => {
     Response.json(page),
     Response.json({ statusCode: "413" }, { status: 400 }),
   ];
-  const asked = await withAnswers(answers, async () => {
+  const asked = await withAnswers(settings.url, answers, async () => {
     assertEquals((await handle(request(person), settings)).status, 502);
   });
   assertEquals(asked.length, 3);
@@ -138,7 +109,7 @@ Deno.test("what fails says so, tells nothing, and can be gone on with", async ()
     Response.json(BEGUN),
     new Response("inner details", { status: 500 }),
   ];
-  await withAnswers(answers, async () => {
+  await withAnswers(settings.url, answers, async () => {
     const answer = await handle(request(person), settings);
     assertEquals(answer.status, 502);
     assertEquals((await answer.json()).code, "not_exported");

@@ -1,4 +1,5 @@
 import { deepStrictEqual as assertEquals } from "node:assert";
+import { withAnswers } from "../_shared/answers.ts";
 import { handle } from "./purge.ts";
 
 const settings = {
@@ -15,29 +16,8 @@ function request(token: string, method = "POST"): Request {
   });
 }
 
-/** Answers calls of fetch in turn, and notes them. */
-async function withAnswers(
-  answers: Response[],
-  action: () => Promise<void>,
-): Promise<string[]> {
-  const asked: string[] = [];
-  const real = globalThis.fetch;
-  globalThis.fetch = ((url: string, init: RequestInit) => {
-    asked.push(`${init.method} ${url.replace(settings.url, "")}`);
-    return Promise.resolve(
-      answers.shift() ?? new Response("", { status: 500 }),
-    );
-  }) as typeof fetch;
-  try {
-    await action();
-  } finally {
-    globalThis.fetch = real;
-  }
-  return asked;
-}
-
 Deno.test("without the secret nothing is asked of the backend", async () => {
-  const asked = await withAnswers([], async () => {
+  const asked = await withAnswers(settings.url, [], async () => {
     assertEquals((await handle(request("guess"), settings)).status, 401);
     assertEquals(
       (await handle(request(""), { ...settings, accepted: [""] })).status,
@@ -55,17 +35,17 @@ Deno.test("it goes on until both lists are empty", async () => {
   const answers = [["a", "b"], [], 2, [], ["x/1"], [{}], []].map((body) =>
     Response.json(body)
   );
-  const asked = await withAnswers(answers, async () => {
+  const asked = await withAnswers(settings.url, answers, async () => {
     const answer = await handle(request("the secret"), settings);
     assertEquals(await answer.json(), { removed: 3, has_more: false });
   });
   assertEquals(asked.length, 7);
-  assertEquals(asked[5], "DELETE /storage/v1/object/chat-exports");
+  assertEquals(asked[5].what, "DELETE /storage/v1/object/chat-exports");
 });
 
 Deno.test("what cannot be removed ends the call, and stays queued", async () => {
   const answers = [["a"], [], 0, []].map((body) => Response.json(body));
-  await withAnswers(answers, async () => {
+  await withAnswers(settings.url, answers, async () => {
     const answer = await handle(request("the secret"), settings);
     assertEquals(await answer.json(), { removed: 0, has_more: true });
   });
@@ -73,6 +53,7 @@ Deno.test("what cannot be removed ends the call, and stays queued", async () => 
 
 Deno.test("a failure says so and tells nothing of the backend", async () => {
   await withAnswers(
+    settings.url,
     [new Response("inner details", { status: 500 })],
     async () => {
       const answer = await handle(request("the secret"), settings);
