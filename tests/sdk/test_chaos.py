@@ -130,25 +130,23 @@ async def kill_servers(stack: Stack, seed: int) -> None:
     """Kills one part after another, each a while after the stack has restarted the one before."""
     chosen = random.Random(seed)
     assert stack.process is not None
-    while True:
-        await asyncio.sleep(chosen.uniform(*KILL_SECONDS))
-        pid = child_pid(stack.process.pid, chosen.choice(PARTS))
-        os.kill(pid, signal.SIGKILL)
-        await asyncio.to_thread(wait_for, lambda p=pid: not Path(f"/proc/{p}").exists())
-        await asyncio.to_thread(wait_for, lambda: is_ready(stack))
+    headers = {"apikey": stack.publishable_key}
+    with httpx.Client(base_url=stack.api_url, headers=headers, timeout=5) as client:
+        while True:
+            await asyncio.sleep(chosen.uniform(*KILL_SECONDS))
+            pid = child_pid(stack.process.pid, chosen.choice(PARTS))
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(wait_for, lambda p=pid: not Path(f"/proc/{p}").exists())
+            await asyncio.to_thread(wait_for, lambda: is_ready(client))
 
 
 wait_for = functools.partial(eventually, seconds=60)
 
 
-def is_ready(stack: Stack) -> bool:
-    headers = {"apikey": stack.publishable_key}
+def is_ready(client: httpx.Client) -> bool:
     try:
         paths = ("/auth/v1/health", "/rest/v1/settings?limit=0")
-        return all(
-            httpx.get(stack.api_url + path, headers=headers, timeout=5).status_code < 500
-            for path in paths
-        )
+        return all(client.get(path).status_code < 500 for path in paths)
     except httpx.TransportError:
         return False
 

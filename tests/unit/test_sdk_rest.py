@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -19,6 +20,7 @@ from parley import (
     new_id,
 )
 from parley._async import rest
+from parley._config import Config
 
 MESSAGE_ID = new_id()
 ROOM = {
@@ -195,6 +197,23 @@ async def test_a_closed_client_says_so(server: Server) -> None:
     await parley.aclose()
     with pytest.raises(InvalidRequestError, match="closed"):
         await parley.inbox.list()
+
+
+async def test_clients_share_whom_they_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    real = httpx.create_ssl_context
+
+    def create() -> ssl.SSLContext:
+        read.append(1)
+        return real()
+
+    rest._trust.cache_clear()
+    monkeypatch.setattr(httpx, "create_ssl_context", create)
+    for _ in range(3):
+        http = rest.AsyncHttp(Config("https://example.com", "key"), None)
+        assert not http.client.is_closed
+        await http.aclose()
+    assert len(read) == 1
 
 
 async def test_nobody_signed_in_cannot_listen(parley: AsyncParley, server: Server) -> None:
