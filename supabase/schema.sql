@@ -6716,6 +6716,20 @@ END;
 
 COMMENT ON FUNCTION chat_private.is_held(tenant_id uuid, conversation_id uuid, sender_id uuid) IS 'Whether a message is under a hold; without sender_id, whether all of the conversation is.';
 
+CREATE FUNCTION chat_private.is_live() RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO ''
+    AS $$
+begin
+    return current_setting('chat.importing', true) is distinct from 'on'
+        or not has_table_privilege(
+            coalesce(nullif(current_setting('role'), 'none'), session_user),
+            'chat.messages',
+            'insert'
+        );
+end;
+$$;
+
 CREATE FUNCTION chat_private.is_person_held(user_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -7946,6 +7960,11 @@ CREATE FUNCTION chat_private.purge_removed(tenant_id uuid, conversation_ids uuid
 declare
     v_now constant timestamptz := chat_private.now();
     v_window constant interval := (chat_private.settings_for(purge_removed.tenant_id)).restore_window;
+    v_has_holds constant boolean := exists (
+        select
+        from chat.legal_holds as h
+        where h.tenant_id = purge_removed.tenant_id
+    );
     v_conversation_ids uuid [];
     v_seqs bigint [];
     v_record jsonb;
@@ -7970,7 +7989,11 @@ begin
             m.conversation_id,
             m.seq,
             case
-                when chat_private.is_held(purge_removed.tenant_id, m.conversation_id, m.sender_id)
+                when
+                    v_has_holds
+                    and chat_private.is_held(
+                        purge_removed.tenant_id, m.conversation_id, m.sender_id
+                    )
                     then 'infinity'
                 when r.purged_at is null then r.removed_at + v_window
             end as due_at
@@ -10472,13 +10495,13 @@ CREATE TRIGGER attachments_orphan_attachments AFTER DELETE ON chat.attachments R
 
 CREATE TRIGGER bans_record_ban AFTER INSERT OR UPDATE OF reason, expires_at, lifted_at ON chat.bans FOR EACH ROW EXECUTE FUNCTION chat_private.record_ban();
 
-CREATE TRIGGER blocks_apply_block AFTER INSERT ON chat.blocks FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.apply_block();
+CREATE TRIGGER blocks_apply_block AFTER INSERT ON chat.blocks FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.apply_block();
 
-CREATE TRIGGER blocks_lift_block AFTER DELETE ON chat.blocks FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.lift_block();
+CREATE TRIGGER blocks_lift_block AFTER DELETE ON chat.blocks FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.lift_block();
 
 CREATE TRIGGER contacts_notify_of_accepted_contact AFTER UPDATE OF state ON chat.contacts FOR EACH ROW WHEN (((old.state = 'pending'::chat.contact_state) AND (new.state = 'accepted'::chat.contact_state))) EXECUTE FUNCTION chat_private.notify_of_contact();
 
-CREATE TRIGGER contacts_notify_of_contact AFTER INSERT OR DELETE ON chat.contacts FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.notify_of_contact();
+CREATE TRIGGER contacts_notify_of_contact AFTER INSERT OR DELETE ON chat.contacts FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.notify_of_contact();
 
 CREATE TRIGGER conversations_apply_retention AFTER UPDATE OF retention ON chat.conversations FOR EACH ROW WHEN ((old.retention IS DISTINCT FROM new.retention)) EXECUTE FUNCTION chat_private.apply_conversation_retention();
 
@@ -10498,21 +10521,21 @@ CREATE TRIGGER mentions_keep_last_mention AFTER INSERT ON chat.mentions REFERENC
 
 CREATE TRIGGER mentions_notify_of_mentions AFTER INSERT ON chat.mentions REFERENCING NEW TABLE AS new_mentions FOR EACH STATEMENT EXECUTE FUNCTION chat_private.notify_of_mentions();
 
-CREATE TRIGGER messages_broadcast_message AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.broadcast_message();
+CREATE TRIGGER messages_broadcast_message AFTER INSERT ON chat.messages FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.broadcast_message();
 
-CREATE TRIGGER messages_follow_written_thread AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((new.thread_root_seq IS NOT NULL) AND ((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text))))) EXECUTE FUNCTION chat_private.follow_written_thread();
+CREATE TRIGGER messages_follow_written_thread AFTER INSERT ON chat.messages FOR EACH ROW WHEN (((new.thread_root_seq IS NOT NULL) AND chat_private.is_live())) EXECUTE FUNCTION chat_private.follow_written_thread();
 
 CREATE TRIGGER messages_keep_message_identity BEFORE UPDATE ON chat.messages FOR EACH ROW EXECUTE FUNCTION chat_private.keep_message_identity();
 
 CREATE TRIGGER messages_keep_poll BEFORE UPDATE OF kind, metadata ON chat.messages FOR EACH ROW WHEN (((old.kind = 'poll'::chat.message_kind) AND (old.deleted_at IS NULL) AND (new.deleted_at IS NULL) AND ((new.kind IS DISTINCT FROM old.kind) OR (new.metadata IS DISTINCT FROM old.metadata)))) EXECUTE FUNCTION chat_private.keep_poll();
 
-CREATE TRIGGER messages_notify_of_reply AFTER INSERT ON chat.messages FOR EACH ROW WHEN ((((new.reply_to_seq IS NOT NULL) OR (new.thread_root_seq IS NOT NULL)) AND ((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text))))) EXECUTE FUNCTION chat_private.notify_of_reply();
+CREATE TRIGGER messages_notify_of_reply AFTER INSERT ON chat.messages FOR EACH ROW WHEN ((((new.reply_to_seq IS NOT NULL) OR (new.thread_root_seq IS NOT NULL)) AND chat_private.is_live())) EXECUTE FUNCTION chat_private.notify_of_reply();
 
-CREATE TRIGGER messages_number_message BEFORE INSERT ON chat.messages FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.number_message();
+CREATE TRIGGER messages_number_message BEFORE INSERT ON chat.messages FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.number_message();
 
 CREATE TRIGGER messages_orphan_attachments_of_deleted AFTER UPDATE OF deleted_at ON chat.messages FOR EACH ROW WHEN (((old.deleted_at IS NULL) <> (new.deleted_at IS NULL))) EXECUTE FUNCTION chat_private.orphan_attachments_of_deleted();
 
-CREATE TRIGGER messages_record_deletion AFTER UPDATE OF deleted_at ON chat.messages FOR EACH ROW WHEN (((old.deleted_at IS NULL) AND (new.deleted_at IS NOT NULL) AND ((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text))))) EXECUTE FUNCTION chat_private.record_message_deletion();
+CREATE TRIGGER messages_record_deletion AFTER UPDATE OF deleted_at ON chat.messages FOR EACH ROW WHEN (((old.deleted_at IS NULL) AND (new.deleted_at IS NOT NULL) AND chat_private.is_live())) EXECUTE FUNCTION chat_private.record_message_deletion();
 
 CREATE TRIGGER messages_reset_mention_all AFTER UPDATE OF metadata ON chat.messages FOR EACH ROW WHEN ((((new.metadata -> 'mention_all'::text) IS DISTINCT FROM (old.metadata -> 'mention_all'::text)) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION chat_private.set_mention_all();
 
@@ -10522,25 +10545,25 @@ CREATE TRIGGER notification_preferences_check_timezone BEFORE INSERT OR UPDATE O
 
 CREATE TRIGGER notification_preferences_set_updated_at BEFORE UPDATE ON chat.notification_preferences FOR EACH ROW EXECUTE FUNCTION chat_private.set_updated_at();
 
-CREATE TRIGGER participant_settings_announce_private_change AFTER INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.announce_private_change();
+CREATE TRIGGER participant_settings_announce_private_change AFTER INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.announce_private_change();
 
 CREATE TRIGGER participant_settings_count_private_change BEFORE INSERT OR UPDATE ON chat.participant_settings FOR EACH ROW EXECUTE FUNCTION chat_private.count_private_change();
 
-CREATE TRIGGER participants_announce_deletion AFTER DELETE ON chat.participants FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.announce_membership();
+CREATE TRIGGER participants_announce_deletion AFTER DELETE ON chat.participants FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.announce_membership();
 
-CREATE TRIGGER participants_announce_joined AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.announce_joined();
+CREATE TRIGGER participants_announce_joined AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.announce_joined();
 
 CREATE TRIGGER participants_announce_membership AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NULL) <> (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.announce_membership();
 
 CREATE TRIGGER participants_apply_joined AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT EXECUTE FUNCTION chat_private.apply_joined();
 
-CREATE TRIGGER participants_notify_of_joining AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.notify_of_joining();
+CREATE TRIGGER participants_notify_of_joining AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.notify_of_joining();
 
 CREATE TRIGGER participants_notify_of_return AFTER UPDATE OF left_at ON chat.participants FOR EACH ROW WHEN (((old.left_at IS NOT NULL) AND (new.left_at IS NULL))) EXECUTE FUNCTION chat_private.notify_of_return();
 
 CREATE TRIGGER participants_read_conversation_notifications AFTER UPDATE OF last_read_seq ON chat.participants FOR EACH ROW WHEN (((new.last_read_seq > old.last_read_seq) AND (old.left_at IS NULL))) EXECUTE FUNCTION chat_private.read_conversation_notifications();
 
-CREATE TRIGGER participants_record_added AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_participants();
+CREATE TRIGGER participants_record_added AFTER INSERT ON chat.participants REFERENCING NEW TABLE AS new_participants FOR EACH STATEMENT WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.record_participants();
 
 CREATE TRIGGER participants_record_change AFTER UPDATE OF left_at, role, silenced_until ON chat.participants FOR EACH ROW WHEN ((((old.left_at IS NULL) <> (new.left_at IS NULL)) OR (old.role <> new.role) OR (old.silenced_until IS DISTINCT FROM new.silenced_until))) EXECUTE FUNCTION chat_private.record_participant_change();
 
@@ -10552,7 +10575,7 @@ CREATE TRIGGER profiles_set_updated_at BEFORE UPDATE ON chat.profiles FOR EACH R
 
 CREATE TRIGGER reactions_drop_notification_of_reaction AFTER DELETE ON chat.reactions FOR EACH ROW EXECUTE FUNCTION chat_private.drop_notification_of_reaction();
 
-CREATE TRIGGER reactions_notify_of_reaction AFTER INSERT ON chat.reactions FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.notify_of_reaction();
+CREATE TRIGGER reactions_notify_of_reaction AFTER INSERT ON chat.reactions FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.notify_of_reaction();
 
 CREATE TRIGGER reports_notify_of_closed_report AFTER UPDATE OF state ON chat.reports FOR EACH ROW WHEN (((old.state = 'open'::chat.report_state) AND (new.state <> 'open'::chat.report_state) AND (new.reporter_id IS NOT NULL))) EXECUTE FUNCTION chat_private.notify_of_closed_report();
 
@@ -10580,15 +10603,15 @@ CREATE TRIGGER tenant_members_lock_conversations_left BEFORE UPDATE OF removed_a
 
 CREATE TRIGGER tenant_members_lock_conversations_left_by_deleted BEFORE DELETE ON chat.tenant_members FOR EACH ROW EXECUTE FUNCTION chat_private.lock_conversations_left();
 
-CREATE TRIGGER tenant_members_record_added AFTER INSERT ON chat.tenant_members REFERENCING NEW TABLE AS changed_members FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_tenant_members();
+CREATE TRIGGER tenant_members_record_added AFTER INSERT ON chat.tenant_members REFERENCING NEW TABLE AS changed_members FOR EACH STATEMENT WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.record_tenant_members();
 
 CREATE TRIGGER tenant_members_record_change AFTER UPDATE ON chat.tenant_members FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION chat_private.record_tenant_member_change();
 
-CREATE TRIGGER tenant_members_record_deleted AFTER DELETE ON chat.tenant_members REFERENCING OLD TABLE AS changed_members FOR EACH STATEMENT WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_tenant_members();
+CREATE TRIGGER tenant_members_record_deleted AFTER DELETE ON chat.tenant_members REFERENCING OLD TABLE AS changed_members FOR EACH STATEMENT WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.record_tenant_members();
 
 CREATE TRIGGER tenants_create_settings AFTER INSERT ON chat.tenants FOR EACH ROW EXECUTE FUNCTION chat_private.create_settings();
 
-CREATE TRIGGER tenants_record_tenant AFTER INSERT OR UPDATE ON chat.tenants FOR EACH ROW WHEN (((current_setting('chat.importing'::text, true) IS DISTINCT FROM 'on'::text) OR (NOT has_table_privilege((COALESCE(NULLIF(current_setting('role'::text), 'none'::text), (SESSION_USER)::text))::name, 'chat.messages'::text, 'insert'::text)))) EXECUTE FUNCTION chat_private.record_tenant();
+CREATE TRIGGER tenants_record_tenant AFTER INSERT OR UPDATE ON chat.tenants FOR EACH ROW WHEN (chat_private.is_live()) EXECUTE FUNCTION chat_private.record_tenant();
 
 CREATE TRIGGER thread_reads_read_thread_notifications AFTER INSERT OR UPDATE OF last_read_seq ON chat.thread_reads FOR EACH ROW EXECUTE FUNCTION chat_private.read_thread_notifications();
 
@@ -11747,6 +11770,10 @@ GRANT ALL ON FUNCTION chat_private.is_attached(path text) TO authenticated;
 REVOKE ALL ON FUNCTION chat_private.is_blocked_between(a uuid, b uuid) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.is_held(tenant_id uuid, conversation_id uuid, sender_id uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION chat_private.is_live() FROM PUBLIC;
+GRANT ALL ON FUNCTION chat_private.is_live() TO authenticated;
+GRANT ALL ON FUNCTION chat_private.is_live() TO service_role;
 
 REVOKE ALL ON FUNCTION chat_private.is_person_held(user_id uuid) FROM PUBLIC;
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import database, delivery, growth, http, importing, purge, sends, size, starts, storage
+from . import (
+    cycles,
+    database,
+    delivery,
+    growth,
+    http,
+    importing,
+    purge,
+    sends,
+    size,
+    starts,
+    storage,
+)
 from .laboratory import Laboratory
 from .results import Results
 
@@ -18,6 +30,7 @@ PARTS: dict[str, Part] = {
     storage.PART: storage.measure,
     growth.PART: growth.measure,
     purge.PART: purge.measure,
+    cycles.PART: cycles.measure,
     importing.PART: importing.measure,
     starts.PART: starts.measure,
 }

@@ -42,9 +42,13 @@ def pgbench(
     *,
     connections: int,
     seconds: float,
+    rate: int | None = None,
     variables: Mapping[str, object] | None = None,
 ) -> Load:
-    """Runs a script for so long. Raises AssertionError when a statement fails."""
+    """Runs a script for so long, at a ``rate`` a second or as often as it can.
+
+    Raises AssertionError when a statement fails.
+    """
     given = {"acts": "false", **(variables or {})}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "script.sql"
@@ -59,6 +63,7 @@ def pgbench(
                 f"--client={connections}",
                 f"--jobs={min(2, connections)}",
                 f"--time={max(_LEAST_SECONDS, round(seconds))}",
+                *((f"--rate={rate}",) if rate else ()),
                 "--log",
                 f"--log-prefix={prefix}",
                 "--random-seed=1",

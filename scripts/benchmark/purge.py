@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
@@ -16,6 +17,8 @@ from .sends import hall_script
 
 PART = "purge"
 _CONNECTIONS = 8
+_SENDS_PER_SECOND = 50
+"""What the design's other aims have: a thousand people at once."""
 _BATCH = 1000
 _ALONE = 50_000
 _MEANWHILE = 150_000
@@ -24,36 +27,40 @@ _SHARE = 0.2
 
 
 def measure(lab: Laboratory, results: Results) -> None:
-    """Some messages with nothing else going on, then more while others send."""
+    """By one sweep and by two, with nothing else going on; then by two while others send."""
     with lab.connect("supabase_admin") as admin:
-        _expire(admin, lab.scale, _ALONE)
-        results.add(PART, "expired messages marked", "alone", "/s", [_sweep(admin, "marked")])
-        _forget_window(admin)
-        results.add(PART, "messages purged", "alone", "/s", [_sweep(admin, "purged")])
+        for sweeps, how in ((1, "one sweep"), (2, "two sweeps")):
+            _expire(admin, lab.scale, _ALONE)
+            rate = _sweep(lab, "marked", sweeps)
+            results.add(PART, "expired messages marked", how, "/s", [rate])
+            _forget_window(admin)
+            results.add(PART, "messages purged", how, "/s", [_sweep(lab, "purged", sweeps)])
+        for rate in (_SENDS_PER_SECOND, None):
+            quiet = _send(lab, rate)
+            _expire(admin, lab.scale, _MEANWHILE)
+            _sweep(lab, "marked", 2)
+            _forget_window(admin)
+            sends: list[Load] = []
+            sending = threading.Thread(target=lambda: sends.append(_send(lab, rate)))
+            sending.start()
+            purged = _sweep(lab, "purged", 2, sending)
+            sending.join()
+            what = f"{rate} sends/s" if rate else f"sends of {_CONNECTIONS} connections"
+            how = f"beside {what}"
+            results.add(PART, "messages purged", how, "/s", [purged], beside="two sweeps")
+            for how, load in (("alone", quiet), ("beside the purge", sends[0])):
+                beside = None if how == "alone" else "alone"
+                results.add(PART, f"{what}, rate", how, "/s", [load.rate], beside=beside)
+                results.add(PART, f"{what}, latency", how, "ms", load.taken, beside=beside)
 
-        quiet = _send(lab)
-        _expire(admin, lab.scale, _MEANWHILE)
-        _sweep(admin, "marked")
-        _forget_window(admin)
-        sends: list[Load] = []
-        sending = threading.Thread(target=lambda: sends.append(_send(lab)))
-        sending.start()
-        purged = _sweep(admin, "purged", sending)
-        sending.join()
-        results.add(PART, "messages purged", "beside sends", "/s", [purged], beside="alone")
-        what = f"send, {_CONNECTIONS} connections"
-        for how, load in (("alone", quiet), ("beside the purge", sends[0])):
-            beside = None if how == "alone" else "alone"
-            results.add(PART, f"{what}, rate", how, "/s", [load.rate], beside=beside)
-            results.add(PART, f"{what}, latency", how, "ms", load.taken, beside=beside)
 
-
-def _send(lab: Laboratory) -> Load:
+def _send(lab: Laboratory, rate: int | None) -> Load:
     return pgbench(
         lab,
         hall_script(lab.town),
         connections=_CONNECTIONS,
         seconds=lab.scale.seconds,
+        rate=rate,
         variables={"clients": _CONNECTIONS},
     )
 
@@ -67,7 +74,7 @@ def _expire(admin: psycopg.Connection, scale: Scale, count: int) -> None:
         "select m.conversation_id, min(m.seq) + c.last_seq * %s::float8 as until"
         " from chat.messages as m inner join chat.conversations as c on m.conversation_id = c.id"
         " where m.deleted_at is null group by m.conversation_id, c.last_seq)"
-        " update chat.messages as m set expires_at = now() - interval '40 days',"
+        " update chat.messages as m set expires_at = m.expires_at - interval '70 days',"
         " created_at = m.created_at - interval '70 days'"
         " from oldest where m.conversation_id = oldest.conversation_id and m.seq < oldest.until"
         " and m.deleted_at is null",
@@ -86,21 +93,29 @@ def _forget_window(admin: psycopg.Connection) -> None:
     )
 
 
-def _sweep(admin: psycopg.Connection, what: str, sending: threading.Thread | None = None) -> float:
-    """Messages a second that were ``marked`` or ``purged``, until none is left or sending ends."""
-    done, spent, cursor = 0, 0.0, None
-    while True:
-        began = time.perf_counter()
-        row = admin.execute(
-            "select chat_private.sweep_messages(%s, %s)",
-            (_BATCH, json.dumps(cursor) if cursor else None),
-        ).fetchone()
-        taken = time.perf_counter() - began
-        assert row is not None
-        answer = row[0]
-        if answer[what]:
-            done += answer[what]
-            spent += taken
-        cursor = answer["cursor"]
-        if not answer["has_more"] or (sending and not sending.is_alive()):
-            return done / (spent or 1e-9)
+def _sweep(
+    lab: Laboratory, what: str, sweeps: int, sending: threading.Thread | None = None
+) -> float:
+    """Messages a second that so many sweeps ``marked`` or ``purged``, while there are any."""
+
+    def sweep(_: int) -> tuple[int, float]:
+        done, spent, cursor = 0, 0.0, None
+        with lab.connect("supabase_admin") as admin:
+            while True:
+                began = time.perf_counter()
+                row = admin.execute(
+                    "select chat_private.sweep_messages(%s, %s)",
+                    (_BATCH, json.dumps(cursor) if cursor else None),
+                ).fetchone()
+                assert row is not None
+                answer = row[0]
+                if answer[what]:
+                    done += answer[what]
+                    spent += time.perf_counter() - began
+                cursor = answer["cursor"]
+                if not answer["has_more"] or (sending and not sending.is_alive()):
+                    return done, spent
+
+    with ThreadPoolExecutor(sweeps) as pool:
+        swept = list(pool.map(sweep, range(sweeps)))
+    return sum(done for done, _ in swept) / (max(spent for _, spent in swept) or 1e-9)

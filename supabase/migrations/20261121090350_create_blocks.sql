@@ -160,11 +160,15 @@ revoke execute on function chat_private.lift_block() from public, anon, authenti
 
 create trigger blocks_apply_block
 after insert on chat.blocks
-for each row execute function chat_private.apply_block();
+for each row
+when (chat_private.is_live())
+execute function chat_private.apply_block();
 
 create trigger blocks_lift_block
 after delete on chat.blocks
-for each row execute function chat_private.lift_block();
+for each row
+when (chat_private.is_live())
+execute function chat_private.lift_block();
 
 -- Policies -------------------------------------------------------------------------------------
 

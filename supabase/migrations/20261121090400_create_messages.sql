@@ -428,7 +428,9 @@ to authenticated;
 
 create trigger messages_number_message
 before insert on chat.messages
-for each row execute function chat_private.number_message();
+for each row
+when (chat_private.is_live())
+execute function chat_private.number_message();
 
 create trigger messages_keep_message_identity
 before update on chat.messages

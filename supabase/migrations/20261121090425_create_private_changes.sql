@@ -225,4 +225,6 @@ for each row execute function chat_private.count_private_change();
 
 create trigger participant_settings_announce_private_change
 after insert or update on chat.participant_settings
-for each row execute function chat_private.announce_private_change();
+for each row
+when (chat_private.is_live())
+execute function chat_private.announce_private_change();

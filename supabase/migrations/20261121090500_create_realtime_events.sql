@@ -406,12 +406,16 @@ grant execute on function chat_private.can_use_topic(text, text) to authenticate
 
 create trigger messages_broadcast_message
 after insert on chat.messages
-for each row execute function chat_private.broadcast_message();
+for each row
+when (chat_private.is_live())
+execute function chat_private.broadcast_message();
 
 create trigger participants_announce_joined
 after insert on chat.participants
 referencing new table as new_participants
-for each statement execute function chat_private.announce_joined();
+for each statement
+when (chat_private.is_live())
+execute function chat_private.announce_joined();
 
 create trigger participants_announce_membership
 after update of left_at on chat.participants
@@ -422,6 +426,7 @@ execute function chat_private.announce_membership();
 create trigger participants_announce_deletion
 after delete on chat.participants
 for each row
+when (chat_private.is_live())
 execute function chat_private.announce_membership();
 
 create trigger profiles_lock_conversations_left

@@ -235,7 +235,7 @@ grant execute on function chat.unfollow_thread(uuid, bigint) to authenticated;
 create trigger messages_follow_written_thread
 after insert on chat.messages
 for each row
-when (new.thread_root_seq is not null)
+when (new.thread_root_seq is not null and chat_private.is_live())
 execute function chat_private.follow_written_thread();
 
 -- Policies -------------------------------------------------------------------------------------

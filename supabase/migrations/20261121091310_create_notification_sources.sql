@@ -291,7 +291,7 @@ grant execute on function chat.send_notification(uuid, text, text, jsonb, text) 
 create trigger messages_notify_of_reply
 after insert on chat.messages
 for each row
-when (new.reply_to_seq is not null or new.thread_root_seq is not null)
+when ((new.reply_to_seq is not null or new.thread_root_seq is not null) and chat_private.is_live())
 execute function chat_private.notify_of_reply();
 
 create trigger mentions_notify_of_mentions
@@ -305,7 +305,9 @@ for each row execute function chat_private.drop_notification_of_mention();
 
 create trigger reactions_notify_of_reaction
 after insert on chat.reactions
-for each row execute function chat_private.notify_of_reaction();
+for each row
+when (chat_private.is_live())
+execute function chat_private.notify_of_reaction();
 
 create trigger reactions_drop_notification_of_reaction
 after delete on chat.reactions

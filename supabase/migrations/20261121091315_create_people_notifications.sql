@@ -119,7 +119,9 @@ revoke execute on function chat_private.notify_of_contact() from public, anon, a
 create trigger participants_notify_of_joining
 after insert on chat.participants
 referencing new table as new_participants
-for each statement execute function chat_private.notify_of_joining();
+for each statement
+when (chat_private.is_live())
+execute function chat_private.notify_of_joining();
 
 create trigger participants_notify_of_return
 after update of left_at on chat.participants
@@ -129,7 +131,9 @@ execute function chat_private.notify_of_return();
 
 create trigger contacts_notify_of_contact
 after insert or delete on chat.contacts
-for each row execute function chat_private.notify_of_contact();
+for each row
+when (chat_private.is_live())
+execute function chat_private.notify_of_contact();
 
 create trigger contacts_notify_of_accepted_contact
 after update of state on chat.contacts

@@ -355,12 +355,16 @@ revoke execute on function chat_private.record_tier() from public, anon, authent
 create trigger tenant_members_record_added
 after insert on chat.tenant_members
 referencing new table as changed_members
-for each statement execute function chat_private.record_tenant_members();
+for each statement
+when (chat_private.is_live())
+execute function chat_private.record_tenant_members();
 
 create trigger tenant_members_record_deleted
 after delete on chat.tenant_members
 referencing old table as changed_members
-for each statement execute function chat_private.record_tenant_members();
+for each statement
+when (chat_private.is_live())
+execute function chat_private.record_tenant_members();
 
 create trigger tenant_members_record_change
 after update on chat.tenant_members
@@ -371,7 +375,9 @@ execute function chat_private.record_tenant_member_change();
 create trigger participants_record_added
 after insert on chat.participants
 referencing new table as new_participants
-for each statement execute function chat_private.record_participants();
+for each statement
+when (chat_private.is_live())
+execute function chat_private.record_participants();
 
 create trigger participants_record_change
 after update of left_at, role, silenced_until on chat.participants
@@ -392,7 +398,7 @@ execute function chat_private.record_slow_mode();
 create trigger messages_record_deletion
 after update of deleted_at on chat.messages
 for each row
-when (old.deleted_at is null and new.deleted_at is not null)
+when (old.deleted_at is null and new.deleted_at is not null and chat_private.is_live())
 execute function chat_private.record_message_deletion();
 
 create trigger bans_record_ban
@@ -413,7 +419,9 @@ execute function chat_private.record_settings();
 
 create trigger tenants_record_tenant
 after insert or update on chat.tenants
-for each row execute function chat_private.record_tenant();
+for each row
+when (chat_private.is_live())
+execute function chat_private.record_tenant();
 
 create trigger tiers_record_tier
 after insert or update or delete on chat.tiers

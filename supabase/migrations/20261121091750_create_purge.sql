@@ -183,6 +183,11 @@ as $$
 declare
     v_now constant timestamptz := chat_private.now();
     v_window constant interval := (chat_private.settings_for(purge_removed.tenant_id)).restore_window;
+    v_has_holds constant boolean := exists (
+        select
+        from chat.legal_holds as h
+        where h.tenant_id = purge_removed.tenant_id
+    );
     v_conversation_ids uuid [];
     v_seqs bigint [];
     v_record jsonb;
@@ -207,7 +212,11 @@ begin
             m.conversation_id,
             m.seq,
             case
-                when chat_private.is_held(purge_removed.tenant_id, m.conversation_id, m.sender_id)
+                when
+                    v_has_holds
+                    and chat_private.is_held(
+                        purge_removed.tenant_id, m.conversation_id, m.sender_id
+                    )
                     then 'infinity'
                 when r.purged_at is null then r.removed_at + v_window
             end as due_at

@@ -6,6 +6,7 @@ so that what is inside must refuse by itself.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 
@@ -172,8 +173,9 @@ def test_signed_in_users_call_what_policies_and_functions_of_chat_need(opened):
         where c.relnamespace = 'chat'::regnamespace and c.relkind = 'v'
     """
     texts = " ".join(text for (text,) in opened.owner.execute(query))
-    # Defaults and checks ask the clock in the name of who writes.
-    needed = set(re.findall(r"\bchat_private\.\w+(?=\()", texts)) | {"chat_private.now"}
+    # What defaults, checks and triggers ask is in the name of who writes.
+    needed = set(re.findall(r"\bchat_private\.\w+(?=\()", texts))
+    needed |= {"chat_private.now", "chat_private.is_live"}
     assert {name for name in found if name.startswith("chat_private.")} == needed
     assert len(found) > len(needed)
 
@@ -203,5 +205,7 @@ def test_policies_keep_anon_out_whom_a_grant_lets_in(opened):
     with opened.acting(None, role="anon") as connection:
         for table in tables:
             assert connection.execute(f"select from {table}".encode()).fetchall() == [], table
-            assert connection.execute(f"delete from {table}".encode()).rowcount == 0, table
+            # A trigger of the statement may be asked first, and nobody lets anon ask.
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                assert connection.execute(f"delete from {table}".encode()).rowcount == 0, table
     assert opened.owner.execute("select count(*) from chat.tiers").fetchone()[0] > 0
