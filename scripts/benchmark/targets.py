@@ -109,8 +109,9 @@ _BYTES = (
     " would be 380."
 )
 _PURGE = (
-    "Each message is judged again by the policy of today, taken out of its indexes and counted in"
-    " the audit log; once a batch, its conversation's row is locked."
+    "Two thirds of it are foreign keys: 17 tables and columns refer to a message, and PostgreSQL"
+    " asks each of them for each row that goes, 3 to 11 microseconds a time, though what hangs on a"
+    " batch is gone already. Fewer tables or no foreign keys would be faster."
 )
 
 TARGETS = (
