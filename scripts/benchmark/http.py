@@ -22,6 +22,7 @@ from parley._async.messages import SELECT
 from parley_stack.testing import Stack
 
 from .laboratory import Laboratory
+from .processes import Meter
 from .requests import load, request
 from .results import Results
 from .town import HALL_MEMBERS, HALL_ROOMS, POWER_USER, hall_user, person
@@ -91,6 +92,7 @@ def _sends(lab: Laboratory, results: Results, gateway: tuple[str, int]) -> None:
 
     for senders in _SENDERS:
         rates, taken = [], []
+        meter = Meter(lab)
         for _ in range(lab.scale.repeats):
             answers = load(gateway, requests(senders), senders, lab.scale.seconds)
             rates.append(len(answers) / lab.scale.seconds)
@@ -98,6 +100,7 @@ def _sends(lab: Laboratory, results: Results, gateway: tuple[str, int]) -> None:
         what = f"send, {senders} senders, {HALL_ROOMS} rooms of {HALL_MEMBERS}"
         results.add(PART, f"{what}, rate", "gateway", "/s", rates)
         results.add(PART, f"{what}, latency", "gateway", "ms", taken)
+        meter.add(results, PART, what, len(taken))
 
 
 async def _clients(stack: Stack, rounds: int, results: Results) -> None:

@@ -31,27 +31,33 @@ def measure(lab: Laboratory, results: Results) -> None:
     with lab.connect("supabase_admin") as admin:
         for sweeps, how in ((1, "one sweep"), (2, "two sweeps")):
             _expire(admin, lab.scale, _ALONE)
-            rate = _sweep(lab, "marked", sweeps)
-            results.add(PART, "expired messages marked", how, "/s", [rate])
+            marked = _sweep(lab, "marked", sweeps)
+            results.add(PART, "expired messages marked", how, "/s", [marked])
             _forget_window(admin)
             results.add(PART, "messages purged", how, "/s", [_sweep(lab, "purged", sweeps)])
         for rate in (_SENDS_PER_SECOND, None):
-            quiet = _send(lab, rate)
-            _expire(admin, lab.scale, _MEANWHILE)
-            _sweep(lab, "marked", 2)
-            _forget_window(admin)
-            sends: list[Load] = []
-            sending = threading.Thread(target=lambda: sends.append(_send(lab, rate)))
-            sending.start()
-            purged = _sweep(lab, "purged", 2, sending)
-            sending.join()
-            what = f"{rate} sends/s" if rate else f"sends of {_CONNECTIONS} connections"
-            how = f"beside {what}"
-            results.add(PART, "messages purged", how, "/s", [purged], beside="two sweeps")
-            for how, load in (("alone", quiet), ("beside the purge", sends[0])):
-                beside = None if how == "alone" else "alone"
-                results.add(PART, f"{what}, rate", how, "/s", [load.rate], beside=beside)
-                results.add(PART, f"{what}, latency", how, "ms", load.taken, beside=beside)
+            _beside_sends(lab, admin, results, rate)
+
+
+def _beside_sends(
+    lab: Laboratory, admin: psycopg.Connection, results: Results, rate: int | None
+) -> None:
+    """Two sweeps, while others send so much a second, or as much as they can."""
+    quiet = _send(lab, rate)
+    _expire(admin, lab.scale, _MEANWHILE)
+    _sweep(lab, "marked", 2)
+    _forget_window(admin)
+    sends: list[Load] = []
+    sending = threading.Thread(target=lambda: sends.append(_send(lab, rate)))
+    sending.start()
+    purged = _sweep(lab, "purged", 2, sending)
+    sending.join()
+    what = f"{rate} sends/s" if rate else f"sends of {_CONNECTIONS} connections"
+    results.add(PART, "messages purged", f"beside {what}", "/s", [purged], beside="two sweeps")
+    for how, load in (("alone", quiet), ("beside the purge", sends[0])):
+        beside = None if how == "alone" else "alone"
+        results.add(PART, f"{what}, rate", how, "/s", [load.rate], beside=beside)
+        results.add(PART, f"{what}, latency", how, "ms", load.taken, beside=beside)
 
 
 def _send(lab: Laboratory, rate: int | None) -> Load:

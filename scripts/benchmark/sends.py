@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .laboratory import Laboratory
+from .laboratory import Laboratory, one
 from .pgbench import ACT, Load, pgbench
+from .processes import Meter
 from .results import Results
 from .town import HALL_MEMBERS, HALL_ROOMS, Town
 
 PART = "sends"
-_CONNECTIONS = (1, 8, 32)
+_MIDDLE = 8
+_CONNECTIONS = (1, _MIDDLE, 32)
 _BARE = """
 create table public.bench_bare (
     id bigint generated always as identity primary key,
@@ -74,6 +76,7 @@ def measure(lab: Laboratory, results: Results) -> None:
             {"bare insert": bare, "send": hall},
             connections,
         )
+    _few_events(lab, results, hall)
     _compare(
         lab,
         results,
@@ -90,6 +93,25 @@ def measure(lab: Laboratory, results: Results) -> None:
     )
     with lab.connect() as owner:
         owner.execute("drop table public.bench_bare")
+
+
+def _few_events(lab: Laboratory, results: Results, hall: str) -> None:
+    """What a send costs, and what it costs when no inbox is told of it."""
+    with lab.connect() as owner:
+        usual = one(owner, "select max(fan_out_limit) from chat.settings")
+        for limit, what in ((usual, "events for all"), (1, "events for no inbox")):
+            owner.execute("update chat.settings set fan_out_limit = %s", (limit,))
+            meter = Meter(lab)
+            load = pgbench(
+                lab,
+                hall,
+                connections=_MIDDLE,
+                seconds=lab.scale.seconds,
+                variables={"clients": _MIDDLE},
+            )
+            meter.add(results, PART, f"send, {what}", len(load.taken))
+            results.add(PART, f"send, {what}, rate", f"{_MIDDLE} connections", "/s", [load.rate])
+        owner.execute("update chat.settings set fan_out_limit = %s", (usual,))
 
 
 def _compare(

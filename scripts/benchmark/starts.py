@@ -12,6 +12,7 @@ from pathlib import Path
 from parley_stack.ports import free_port
 
 from .laboratory import ROOT, Laboratory
+from .processes import memory
 from .results import Results
 
 PART = "starts"
@@ -36,7 +37,7 @@ def measure(lab: Laboratory, results: Results) -> None:
             _stack(workdir, "reset")
     results.add(PART, "start", "cold", "s", cold)
     results.add(PART, "start", "warm", "s", warm)
-    for name, megabytes in _memory(lab).items():
+    for name, megabytes in memory(lab).items():
         results.add(PART, "memory after all of the above", name, "MB", [megabytes])
 
 
@@ -52,24 +53,3 @@ def _stack(workdir: Path, command: str, *arguments: str) -> float:
     if done.returncode != 0:
         raise AssertionError(done.stdout + done.stderr)
     return time.perf_counter() - began
-
-
-def _memory(lab: Laboratory) -> dict[str, float]:
-    """Megabytes by program: what is shared between processes is divided among them."""
-    found: dict[str, float] = {}
-    assert lab.stack.process is not None
-    waiting = [lab.stack.process.pid]
-    while waiting:
-        pid = waiting.pop()
-        try:
-            waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-            command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        name = Path(command[0].partition(":")[0]).name
-        if name.startswith("python"):
-            name = "stack's services" if "_serve" in command else "stack's supervisor"
-        size = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        found[name] = found.get(name, 0) + size / 1024
-    return found
