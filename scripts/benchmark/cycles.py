@@ -6,8 +6,6 @@ keeps it from the third on.
 
 from __future__ import annotations
 
-import time
-
 import psycopg
 from sweep import batches
 
@@ -72,17 +70,11 @@ def _cycle(
                 " from generate_series(1, %s)",
                 (room, messages // len(rooms)),
             )
+        sender.execute("select pg_stat_force_next_flush()")
     with psycopg.connect(database.url, autocommit=True) as sweep:
         for _ in batches(sweep, 200):
             pass
-    # What a session counted is there for others when it is gone.
-    while one(
-        owner,
-        "select count(*) from pg_stat_activity where datname = current_database()"
-        " and backend_type = 'client backend' and pid <> pg_backend_pid()",
-    ):
-        time.sleep(0.02)
-    owner.execute("select pg_stat_clear_snapshot()")
+        sweep.execute("select pg_stat_force_next_flush()")
     dead, _, _ = _sizes(owner)
     owner.execute("vacuum (analyze)")
     _, tables, indexes = _sizes(owner)

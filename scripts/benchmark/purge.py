@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import psycopg
 
@@ -31,10 +32,19 @@ def measure(lab: Laboratory, results: Results) -> None:
     with lab.connect("supabase_admin") as admin:
         for sweeps, how in ((1, "one sweep"), (2, "two sweeps")):
             _expire(admin, lab.scale, _ALONE)
-            marked = _sweep(lab, "marked", sweeps)
-            results.add(PART, "expired messages marked", how, "/s", [marked])
-            _forget_window(admin)
-            results.add(PART, "messages purged", how, "/s", [_sweep(lab, "purged", sweeps)])
+            for what, done in (
+                ("expired messages marked", "marked"),
+                ("messages purged", "purged"),
+            ):
+                before = _rows_read(admin)
+                swept = _sweep(lab, done, sweeps)
+                results.add(PART, what, how, "/s", [swept.count / swept.seconds])
+                for rows, old, new in zip(
+                    ("in scans of tables", "by indexes"), before, _rows_read(admin), strict=True
+                ):
+                    read = (new - old) / swept.count
+                    results.add(PART, f"rows read a message {done}, {rows}", how, "rows", [read])
+                _forget_window(admin)
         for rate in (_SENDS_PER_SECOND, None):
             _beside_sends(lab, admin, results, rate)
 
@@ -53,7 +63,14 @@ def _beside_sends(
     purged = _sweep(lab, "purged", 2, sending)
     sending.join()
     what = f"{rate} sends/s" if rate else f"sends of {_CONNECTIONS} connections"
-    results.add(PART, "messages purged", f"beside {what}", "/s", [purged], beside="two sweeps")
+    results.add(
+        PART,
+        "messages purged",
+        f"beside {what}",
+        "/s",
+        [purged.count / purged.seconds],
+        beside="two sweeps",
+    )
     for how, load in (("alone", quiet), ("beside the purge", sends[0])):
         beside = None if how == "alone" else "alone"
         results.add(PART, f"{what}, rate", how, "/s", [load.rate], beside=beside)
@@ -99,12 +116,20 @@ def _forget_window(admin: psycopg.Connection) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Swept:
+    """How many messages in how long."""
+
+    count: int
+    seconds: float
+
+
 def _sweep(
     lab: Laboratory, what: str, sweeps: int, sending: threading.Thread | None = None
-) -> float:
-    """Messages a second that so many sweeps ``marked`` or ``purged``, while there are any."""
+) -> _Swept:
+    """What so many sweeps ``marked`` or ``purged``, while there was anything."""
 
-    def sweep(_: int) -> tuple[int, float]:
+    def sweep(_: int) -> _Swept:
         done, spent, cursor = 0, 0.0, None
         with lab.connect("supabase_admin") as admin:
             while True:
@@ -120,8 +145,19 @@ def _sweep(
                     spent += time.perf_counter() - began
                 cursor = answer["cursor"]
                 if not answer["has_more"] or (sending and not sending.is_alive()):
-                    return done, spent
+                    admin.execute("select pg_stat_force_next_flush()")
+                    return _Swept(done, spent)
 
     with ThreadPoolExecutor(sweeps) as pool:
         swept = list(pool.map(sweep, range(sweeps)))
-    return sum(done for done, _ in swept) / (max(spent for _, spent in swept) or 1e-9)
+    return _Swept(sum(each.count for each in swept), max(each.seconds for each in swept) or 1e-9)
+
+
+def _rows_read(admin: psycopg.Connection) -> tuple[int, int]:
+    """By everybody so far, of Parley's tables: in scans of whole tables, and by indexes."""
+    row = admin.execute(
+        "select sum(t.seq_tup_read)::bigint, sum(t.idx_tup_fetch)::bigint"
+        " from pg_stat_user_tables as t where t.schemaname in ('chat', 'chat_private')"
+    ).fetchone()
+    assert row is not None
+    return row
