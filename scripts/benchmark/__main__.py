@@ -37,9 +37,8 @@ def main() -> int:
     parts = [name for name in PARTS if any(each.startswith(f"{name}: ") for each in recorded)]
 
     results = Results(describe(SCALES[arguments.scale], sys.argv[1:]))
-    _run(results, arguments.scale, arguments.only or parts or list(PARTS))
+    _run(results, arguments.scale, arguments.only or parts or list(PARTS), arguments.out)
     if arguments.out:
-        arguments.out.write_text(results.to_json())
         plots.draw(results, arguments.out)
     if old:
         print("\nchanged")
@@ -58,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def _run(results: Results, scale: str, parts: list[str]) -> None:
+def _run(results: Results, scale: str, parts: list[str], out: Path | None) -> None:
     # A thousand subscribers are as many open files here, and twice that in the stack.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -72,6 +71,9 @@ def _run(results: Results, scale: str, parts: list[str]) -> None:
             PARTS[name](lab, results)
             _print(results, name)
             print(f"  ({time.monotonic() - began:.0f} s)", flush=True)
+            if out:
+                # What is measured is kept, whatever comes of the rest.
+                out.write_text(results.to_json())
 
 
 def _print(results: Results, part: str) -> None:

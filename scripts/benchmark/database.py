@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Any
 
 import psycopg
 from psycopg import pq
 
 from . import bookconnect
-from .laboratory import Laboratory, one
+from .laboratory import Laboratory
 from .results import Results
 from .scales import Scale
 from .town import LARGE_ROOM, POWER_USER, Room, person, room
@@ -127,9 +128,7 @@ def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) ->
     large = lab.town.rooms[LARGE_ROOM - 1]
     groups = [made for made in own if not made.is_direct and made is not lab.town.big_group]
     words = vocabulary()
-    cursor = one(me, "select chat.sync(null, null, 2000) ->> 'cursor'")
-    while one(me, "select chat.sync(%s, null, 2000) ->> 'has_more'", (cursor,)) == "true":
-        cursor = one(me, "select chat.sync(%s, null, 2000) ->> 'cursor'", (cursor,))
+    cursor = _synced(me)
     _change(admin, own, draw)
     # As autovacuum would have done a little later.
     admin.execute("vacuum (analyze) chat.participants, chat.conversations")
@@ -199,6 +198,16 @@ def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) ->
             is_write=True,
         ),
     ]
+
+
+def _synced(me: psycopg.Connection) -> str:
+    """The cursor of a client that has seen everything."""
+    page: dict[str, Any] = {"cursor": None, "has_more": True}
+    while page["has_more"]:
+        row = me.execute("select chat.sync(%s, null, 2000)", (page["cursor"],)).fetchone()
+        assert row is not None
+        page = row[0]
+    return str(page["cursor"])
 
 
 def _change(admin: psycopg.Connection, rooms: Sequence[Room], draw: random.Random) -> None:

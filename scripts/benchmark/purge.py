@@ -105,7 +105,7 @@ def _expire(admin: psycopg.Connection, scale: Scale, count: int) -> None:
     )
     admin.execute("update chat.conversations set expires_from = now() - interval '40 days'")
     admin.execute("set session_replication_role = origin")
-    admin.execute("vacuum (analyze) chat.messages, chat.conversations")
+    admin.execute("vacuum (analyze, index_cleanup off) chat.messages, chat.conversations")
 
 
 def _forget_window(admin: psycopg.Connection) -> None:
