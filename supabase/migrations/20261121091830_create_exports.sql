@@ -69,7 +69,7 @@ begin
             perform chat_private.raise_error('export_not_allowed');
         end if;
     end if;
-    if v_user_id is null or not exists (select from chat.profiles as p where p.id = v_user_id) then
+    if not exists (select from chat.profiles as p where p.id = v_user_id) then
         perform chat_private.raise_error('user_not_found');
     end if;
     -- Also one that was never finished.

@@ -11,6 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from support.retention import TENANT, Room, found, make_full_room
+from support.stacks import eventually
 
 MARK = "quetzalcoatl"
 OTHER = "axolotl"
@@ -207,6 +208,33 @@ def test_each_has_one_of_their_own(room):
     assert room.owner("select count(*) from chat_private.export_parts") == [(0,)]
 
 
+def test_begun_twice_at_once_it_is_one(room):
+    """The second waits for the first and gets its export: no older one, and nobody else's."""
+    old, bobs = begin(room, "alice"), begin(room, "bob")
+    while page := read(room, old):
+        save(room, old, page)
+    room.after(2)
+    asked = "select (chat.begin_export()).id::text"
+    ids = []
+    with (
+        room.database.acting(room.ids["alice"]) as first,
+        room.database.acting(room.ids["alice"]) as second,
+    ):
+        waiting = threading.Thread(target=lambda: ids.append(second.execute(asked).fetchone()[0]))
+        with first.transaction():
+            ids.append(first.execute(asked).fetchone()[0])
+            waiting.start()
+            eventually(
+                lambda: room.owner(
+                    "select 1 from pg_stat_activity where pid = %s and wait_event_type = 'Lock'",
+                    second.info.backend_pid,
+                )
+            )
+        waiting.join()
+    assert ids[0] == ids[1]
+    assert ids[0] not in (old, bobs)
+
+
 def test_nobody_exports_another_or_sees_how(room):
     export_id = begin(room, "alice")
     assert room.call("alice", "select count(*) from chat.exports") == 1
@@ -252,15 +280,19 @@ def test_the_sweep_removes_what_is_over_and_lists_its_files(room):
         " ('chat-exports', %s, '1')", f"{export_id}/1.ndjson"
     )  # fmt: skip
     unclaimed = "select chat.list_unclaimed_export_files()"
+    page = read(room, export_id)
     room.after(6.9)
     room.sweep()
     assert room.service(unclaimed) == [([],)]
+    assert room.owner("select count(*) from chat.exports") == [(1,)]
     room.after(7)
     # Over at once, swept or not.
     assert room.service(unclaimed) == [([f"{export_id}/1.ndjson"],)]
-    with pytest.raises(psycopg.Error) as error:
-        read(room, export_id)
-    assert error.value.diag.message_detail == "export_not_found"
+    for late in (lambda: read(room, export_id), lambda: save(room, export_id, page)):
+        with pytest.raises(psycopg.Error) as error:
+            late()
+        assert error.value.diag.message_detail == "export_not_found"
+    assert room.owner("select part_count from chat.exports") == [(0,)]
     room.sweep()
     assert room.owner("select count(*) from chat.exports") == [(0,)]
 
