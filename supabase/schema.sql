@@ -9975,14 +9975,20 @@ CREATE VIEW chat.unread_by_party WITH (security_invoker='true') AS
 COMMENT ON VIEW chat.unread_by_party IS 'How many messages nobody of a party has read yet: the count of whoever of it has read most.';
 
 CREATE VIEW chat.unread_totals WITH (security_invoker='true') AS
- SELECT tenant_id,
-    count(*) FILTER (WHERE (unread_count > 0)) AS conversation_count,
-    (sum(unread_count))::bigint AS unread_count,
-    (COALESCE(sum(unread_count) FILTER (WHERE (NOT is_muted)), (0)::numeric))::bigint AS unmuted_unread_count,
+ SELECT c.tenant_id,
+    count(*) FILTER (WHERE (u.number > 0)) AS conversation_count,
+    (sum(u.number))::bigint AS unread_count,
+    (COALESCE(sum(u.number) FILTER (WHERE ((p.muted_until IS NULL) OR (p.muted_until <= ( SELECT chat_private.now() AS now)))), (0)::numeric))::bigint AS unmuted_unread_count,
     COALESCE(( SELECT n.number
-           FROM chat_private.unread_mentions(array_agg(i.conversation_id) FILTER (WHERE (i.unread_count > 0))) n(tenant_id, number)), (0)::bigint) AS unread_mention_count
-   FROM chat.inbox i
-  GROUP BY tenant_id;
+           FROM chat_private.unread_mentions(array_agg(c.id) FILTER (WHERE (c.last_mention_seq > COALESCE((p.unread_from_seq - 1), p.last_read_seq)))) n(tenant_id, number)), (0)::bigint) AS unread_mention_count
+   FROM ((chat_private.own_participations() p(conversation_id, user_id, role, party, joined_at, last_read_seq, read_count, unread_adjustment, unread_from_seq, muted_until, is_pinned, is_archived)
+     JOIN chat.conversations c ON ((p.conversation_id = c.id)))
+     CROSS JOIN LATERAL ( SELECT (((c.message_count - p.read_count) + p.unread_adjustment) -
+                CASE
+                    WHEN (c.expires_from <= ( SELECT chat_private.now() AS now)) THEN chat_private.expired_unread(c.id)
+                    ELSE (0)::bigint
+                END) AS number) u)
+  GROUP BY c.tenant_id;
 
 COMMENT ON VIEW chat.unread_totals IS 'The caller''s unread messages and mentions in total, a row for each tenant; exact.';
 

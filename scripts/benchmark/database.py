@@ -130,9 +130,9 @@ def works(lab: Laboratory, admin: psycopg.Connection, me: psycopg.Connection) ->
     words = vocabulary()
     cursor = _synced(me)
     _change(admin, own, draw)
+    read, send, add = _Reading(admin, own), cycle(own), _Adding(admin, groups, lab.scale.users)
     # As autovacuum would have done a little later.
     admin.execute("vacuum (analyze) chat.participants, chat.conversations")
-    read, send, add = _Reading(admin, own), cycle(own), _Adding(admin, groups, lab.scale.users)
     newest = iter(range(large.size, 0, -1))
     return [
         Work(

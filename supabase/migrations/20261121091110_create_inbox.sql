@@ -148,26 +148,41 @@ comment on view chat.inbox is
     'counts. Page by (last_activity_at, conversation_id), newest first.';
 grant select on chat.inbox to authenticated;
 
+-- Not from the inbox, which has no column that says where to look for mentions: everywhere would be half
+-- of the work.
 create view chat.unread_totals
 with (security_invoker = true)
 as
 select
-    i.tenant_id,
-    count(*) filter (where i.unread_count > 0) as conversation_count,
-    sum(i.unread_count)::bigint as unread_count,
-    coalesce(sum(i.unread_count) filter (where not i.is_muted), 0)::bigint as unmuted_unread_count,
+    c.tenant_id,
+    count(*) filter (where u.number > 0) as conversation_count,
+    sum(u.number)::bigint as unread_count,
+    coalesce(
+        sum(u.number) filter (where p.muted_until is null or p.muted_until <= (select chat_private.now())),
+        0
+    )::bigint as unmuted_unread_count,
     -- At once, which costs a third of one by one.
     coalesce(
         (
             select n.number
             from chat_private.unread_mentions(
-                array_agg(i.conversation_id) filter (where i.unread_count > 0)
+                array_agg(c.id) filter (
+                    where c.last_mention_seq > coalesce(p.unread_from_seq - 1, p.last_read_seq)
+                )
             ) as n
         ),
         0
     ) as unread_mention_count
-from chat.inbox as i
-group by i.tenant_id;
+from chat_private.own_participations() as p
+inner join chat.conversations as c on p.conversation_id = c.id
+cross join lateral (
+    select
+        c.message_count - p.read_count + p.unread_adjustment - case
+            when c.expires_from <= (select chat_private.now()) then chat_private.expired_unread(c.id)
+            else 0
+        end as number
+) as u
+group by c.tenant_id;
 comment on view chat.unread_totals is
     'The caller''s unread messages and mentions in total, a row for each tenant; exact.';
 grant select on chat.unread_totals to authenticated;
