@@ -31,7 +31,7 @@ where s.schemaname in ('chat', 'chat_private')
 
 def measure(lab: Laboratory, results: Results) -> None:
     """In a database of its own, for its clock is set."""
-    messages = 1000 * lab.scale.repeats
+    messages = 500 * lab.scale.repeats
     make_template(lab.stack, ROOT, "bench_cycles")
     with clone(lab.stack, "bench_cycles") as database:
         users = [database.user(f"swept{number}") for number in range(3)]
