@@ -6,7 +6,6 @@ so that what is inside must refuse by itself.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import defaultdict
 
@@ -205,7 +204,10 @@ def test_policies_keep_anon_out_whom_a_grant_lets_in(opened):
     with opened.acting(None, role="anon") as connection:
         for table in tables:
             assert connection.execute(f"select from {table}".encode()).fetchall() == [], table
-            # A trigger of the statement may be asked first, and nobody lets anon ask.
-            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
-                assert connection.execute(f"delete from {table}".encode()).rowcount == 0, table
+            if table == "chat.tenant_members":
+                # A trigger asks once a statement whether it is live, which anon may not ask.
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is_live"):
+                    connection.execute(f"delete from {table}".encode())
+                continue
+            assert connection.execute(f"delete from {table}".encode()).rowcount == 0, table
     assert opened.owner.execute("select count(*) from chat.tiers").fetchone()[0] > 0
