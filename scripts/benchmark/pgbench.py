@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
@@ -43,13 +42,12 @@ def pgbench(
     connections: int,
     seconds: float,
     rate: int | None = None,
-    variables: Mapping[str, object] | None = None,
 ) -> Load:
     """Runs a script for so long, at a ``rate`` a second or as often as it can.
 
-    Raises AssertionError when a statement fails.
+    A script knows its number, ``:client_id``, and how many there are, ``:clients``. Raises
+    AssertionError when a statement fails.
     """
-    given = {"acts": "false", **(variables or {})}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "script.sql"
         path.write_text(script)
@@ -67,7 +65,8 @@ def pgbench(
                 "--log",
                 f"--log-prefix={prefix}",
                 "--random-seed=1",
-                *(f"--define={name}={value}" for name, value in given.items()),
+                "--define=acts=false",
+                f"--define=clients={connections}",
                 conninfo(lab.stack, "postgres", "postgres"),
             ],
             check=False,

@@ -82,14 +82,14 @@ def measure(lab: Laboratory, results: Results) -> None:
         results,
         f"a group of {lab.scale.big_group:,}, 8 connections",
         {"send": one_room_script(lab.town, lab.town.big_group.number)},
-        8,
+        _MIDDLE,
     )
     _compare(
         lab,
         results,
         "one conversation of 10, 8 connections",
         {"send": one_room_script(lab.town, 1)},
-        8,
+        _MIDDLE,
     )
     with lab.connect() as owner:
         owner.execute("drop table public.bench_bare")
@@ -107,7 +107,6 @@ def _few_events(lab: Laboratory, results: Results, hall: str) -> None:
                 hall,
                 connections=_MIDDLE,
                 seconds=lab.scale.seconds,
-                variables={"clients": _MIDDLE},
             )
             meter.add(results, PART, f"send, {what}", len(load.taken))
             results.add(PART, f"send, {what}, rate", f"{_MIDDLE} connections", "/s", [load.rate])
@@ -126,7 +125,6 @@ def _compare(
                     script,
                     connections=connections,
                     seconds=lab.scale.seconds,
-                    variables={"clients": connections},
                 )
             )
     for how, made in loads.items():
