@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
 
 import psycopg
 
 from . import plan as plans
-from . import staging
+from . import shards, staging
 from .bucket import Bucket, upload_files
 from .errors import ImportFailed
 from .options import Options
@@ -18,7 +17,6 @@ from .progress import Progress
 from .source import read_source
 
 BATCH = 5000
-SHARDS = 2
 # Below this many, the search index takes them one by one.
 _MANY = 20_000
 
@@ -54,9 +52,31 @@ def apply(
 
 def number(connection: psycopg.Connection, options: Options, batch: int) -> None:
     """Divides what is not loaded into batches, and makes what they need."""
+    row = connection.execute("select parley_import.begin_numbers()").fetchone()
+    assert row is not None
+    first: int = row[0]
+
+    def number_messages(worker: psycopg.Connection, shard: int, _: threading.Event) -> None:
+        with worker.transaction():
+            staging.configure(worker, options)
+            worker.execute(
+                "select parley_import.number_messages(%s, %s, %s, %s)",
+                (first, batch, shard, shards.COUNT),
+            )
+
+    def number_marks(worker: psycopg.Connection, shard: int, _: threading.Event) -> None:
+        with worker.transaction():
+            staging.configure(worker, options)
+            worker.execute(
+                "select parley_import.number_references(%s, %s, %s)", (first, shard, shards.COUNT)
+            )
+            worker.execute("select parley_import.number_marks(%s, %s)", (shard, shards.COUNT))
+
+    shards.run(connection, number_messages)
+    connection.execute("select parley_import.index_numbers()")
+    shards.run(connection, number_marks)
     with connection.transaction():
         staging.configure(connection, options)
-        connection.execute("select parley_import.number(%s, %s)", (batch, SHARDS))
         connection.execute("select parley_import.prepare()")
 
 
@@ -71,22 +91,27 @@ def check_record(connection: psycopg.Connection, approved: str) -> None:
 
 def load(connection: psycopg.Connection) -> int:
     """Runs all batches that are not done, one shard a session."""
-    batches = connection.execute(
+    rows = connection.execute(
         "select shard, array_agg(batch order by batch), sum(messages)::bigint"
-        " from parley_import.batches where not is_done group by shard order by shard"
+        " from parley_import.batches where not is_done group by shard"
     ).fetchall()
-    total: int = sum(row[2] for row in batches)
+    batches: dict[int, list[int]] = {row[0]: row[1] for row in rows}
+    total: int = sum(row[2] for row in rows)
     progress = Progress("messages", total)
+
+    def load_batches(worker: psycopg.Connection, shard: int, is_over: threading.Event) -> None:
+        for batch in batches.get(shard, []):
+            if is_over.is_set():
+                break
+            row = worker.execute("select parley_import.load_batch(%s)", (batch,)).fetchone()
+            assert row is not None
+            progress.add(row[0])
+
     if total >= _MANY:
         # Sorts words in by thousands, not by the message; searches see all of them meanwhile.
         connection.execute("alter index chat.messages_search_idx set (fastupdate = on)")
     try:
-        with ThreadPoolExecutor(SHARDS) as pool:
-            for each in [
-                pool.submit(_load_shard, dsn_of(connection), row[1], progress.add)
-                for row in batches
-            ]:
-                each.result()
+        shards.run(connection, load_batches)
     finally:
         settle_index(connection)
     while settle_some(connection):
@@ -110,22 +135,6 @@ def settle_index(connection: psycopg.Connection) -> None:
     if row == (True,):
         connection.execute("alter index chat.messages_search_idx set (fastupdate = off)")
         connection.execute("select gin_clean_pending_list('chat.messages_search_idx')")
-
-
-def dsn_of(connection: psycopg.Connection) -> str:
-    """How to connect once more to the same database."""
-    return psycopg.conninfo.make_conninfo(
-        **connection.info.get_parameters(), password=connection.info.password
-    )
-
-
-def _load_shard(url: str, batches: list[int], done: Callable[[int], None]) -> None:
-    with psycopg.connect(url, autocommit=True, application_name=staging.WORKER) as connection:
-        connection.execute("set client_connection_check_interval = '500ms'")
-        for batch in batches:
-            row = connection.execute("select parley_import.load_batch(%s)", (batch,)).fetchone()
-            assert row is not None
-            done(row[0])
 
 
 def catch_up(connection: psycopg.Connection, plan: Plan, bucket: Bucket | None) -> int:

@@ -7,9 +7,10 @@ from psycopg import sql
 
 from . import plan as plans
 from . import staging
-from .apply import catch_up, dsn_of
+from .apply import catch_up
 from .bucket import Bucket
 from .plan import Plan
+from .shards import dsn_of
 from .source import read_source
 from .verify import Report, verify
 

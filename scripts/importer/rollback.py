@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import psycopg
 
-from . import staging
+from . import shards, staging
 from .apply import settle_index
 from .bucket import Bucket, remove_files
 from .errors import ImportFailed
 from .progress import Progress
+
+# Conversations.
+_AT_ONCE = 100
 
 
 def rollback(
@@ -38,12 +43,18 @@ def rollback(
     ).fetchone()
     assert row is not None
     progress = Progress("conversations", row[0])
-    while True:
-        removed = connection.execute("select parley_import.remove_some(100)").fetchone()
-        assert removed is not None
-        if not removed[0]:
-            break
-        progress.add(removed[0])
+
+    def remove(worker: psycopg.Connection, shard: int, is_over: threading.Event) -> None:
+        while not is_over.is_set():
+            removed = worker.execute(
+                "select parley_import.remove_some(%s, %s, %s)", (_AT_ONCE, shard, shards.COUNT)
+            ).fetchone()
+            assert removed is not None
+            if not removed[0]:
+                break
+            progress.add(removed[0])
+
+    shards.run(connection, remove)
     with connection.transaction():
         connection.execute("select parley_import.restore_kept()")
         connection.execute("drop schema parley_import cascade")

@@ -1,43 +1,66 @@
 -- Numbers what is to be loaded, in the order of the source's times, after what is loaded already.
+-- Each conversation is of one shard, and each function that takes one touches only what is of it: a
+-- session a shard does this, at the same time as the others.
 
-create function parley_import.number_messages(batch_size integer, shards integer)
+create function parley_import.is_of_shard(conversation_id uuid, shard integer, shards integer)
+returns boolean
+language sql
+immutable
+return abs(uuid_hash(is_of_shard.conversation_id) % is_of_shard.shards) = is_of_shard.shard;
+
+-- Forgets what a run before numbered and did not load; the number of the first batch of this one.
+create function parley_import.begin_numbers()
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+    drop index if exists parley_import.load_batch_idx, parley_import.load_seq_idx;
+    delete from parley_import.load as l
+    where not exists (
+        select from parley_import.batches as b where b.batch = l.batch and b.is_done
+    );
+    delete from parley_import.batches as b where not b.is_done;
+    truncate parley_import.moves, parley_import.found_reactions, parley_import.found_hidden;
+    return coalesce((select max(b.batch) + 1 from parley_import.batches as b), 0);
+end;
+$$;
+
+create function parley_import.number_messages(
+    first_batch integer, batch_size integer, shard integer, shards integer
+)
 returns void
 language plpgsql
 set search_path = ''
 as $$
-declare
-    v_first constant integer := coalesce(
-        (select max(b.batch) + 1 from parley_import.batches as b), 0
-    );
 begin
-    delete from parley_import.load as l
-    using parley_import.batches as b
-    where l.batch = b.batch and not b.is_done;
-    delete from parley_import.batches as b where not b.is_done;
-
+    create temporary table shard_rooms on commit drop as
+    select r.external_id, r.conversation_id
+    from parley_import.rooms as r
+    where
+        parley_import.is_of_shard(
+            r.conversation_id, number_messages.shard, number_messages.shards
+        );
+    analyze shard_rooms;
     create temporary view coming as
     select
         m.*,
         r.conversation_id,
         u.user_id as sender_id
     from parley_import.messages as m
-    inner join parley_import.rooms as r on m.conversation = r.external_id
+    inner join shard_rooms as r on m.conversation = r.external_id
     left join parley_import.users as u on m.sender = u.external_id
     where
         not exists (select from parley_import.left_out as x where x.external_id = m.external_id)
         and not exists (select from parley_import.load as l where l.external_id = m.external_id);
 
-    -- Each conversation is of one shard, so that two sessions can load at a time; in it, batches
-    -- follow each other, and may end within a conversation.
+    -- Batches follow each other, and may end within a conversation.
     create temporary table sizes on commit drop as
     select
         c.conversation_id,
-        n.shard,
         coalesce(e.last_seq, 0) as last_seq,
         coalesce(e.rev, 0) as rev,
-        (
-            sum(c.number) over (partition by n.shard order by c.conversation_id) - c.number
-        )::bigint as before
+        (sum(c.number) over (order by c.conversation_id) - c.number)::bigint as before
     from (
         select
             m.conversation_id,
@@ -45,9 +68,6 @@ begin
         from coming as m
         group by m.conversation_id
     ) as c
-    cross join lateral (
-        select abs(hashtext(c.conversation_id::text) % number_messages.shards) as shard
-    ) as n
     left join chat.conversations as e on c.conversation_id = e.id;
     analyze sizes;
 
@@ -104,7 +124,7 @@ begin
         end,
         o.edited_at,
         o.deleted_at,
-        v_first + s.shard
+        number_messages.first_batch + number_messages.shard
         + number_messages.shards * ((s.before + o.number) / number_messages.batch_size)
     from (
         select
@@ -150,20 +170,35 @@ begin
     inner join sizes as s on o.conversation_id = s.conversation_id
     left join attached as f on o.external_id = f.message;
 
+    drop view coming;
+    drop table shard_rooms;
+    drop table sizes;
+    drop table attached;
+end;
+$$;
+
+-- What needs the numbers of all messages of the conversation.
+create function parley_import.number_references(
+    first_batch integer, shard integer, shards integer
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
     insert into parley_import.batches (batch, run, shard, messages)
     select
         l.batch,
-        v_first,
-        (l.batch - v_first) % number_messages.shards,
+        number_references.first_batch,
+        number_references.shard,
         count(*)
     from parley_import.load as l
-    where l.batch >= v_first
+    where
+        l.batch >= number_references.first_batch
+        and parley_import.is_of_shard(
+            l.conversation_id, number_references.shard, number_references.shards
+        )
     group by l.batch;
-    drop view coming;
-    drop table sizes;
-    drop table attached;
-    analyze parley_import.load, parley_import.batches;
-
     update parley_import.load as l
     set reply_to_seq = t.seq
     from parley_import.messages as m
@@ -171,7 +206,10 @@ begin
     where
         l.external_id = m.external_id
         and l.part = 1
-        and l.batch >= v_first
+        and l.batch >= number_references.first_batch
+        and parley_import.is_of_shard(
+            l.conversation_id, number_references.shard, number_references.shards
+        )
         and l.conversation_id = t.conversation_id
         and l.seq > t.seq;
     update parley_import.load as l
@@ -180,7 +218,10 @@ begin
     inner join parley_import.load as t on m.thread_root = t.external_id and t.part = 1
     where
         l.external_id = m.external_id
-        and l.batch >= v_first
+        and l.batch >= number_references.first_batch
+        and parley_import.is_of_shard(
+            l.conversation_id, number_references.shard, number_references.shards
+        )
         and l.conversation_id = t.conversation_id
         and l.seq > t.seq;
 
@@ -193,20 +234,27 @@ begin
             l.conversation_id,
             max(l.seq) as seq
         from parley_import.load as l
+        where
+            parley_import.is_of_shard(
+                l.conversation_id, number_references.shard, number_references.shards
+            )
         group by l.conversation_id
     ) as n on o.conversation_id = n.conversation_id
-    where t.conversation_id = o.conversation_id;
+    where
+        t.conversation_id = o.conversation_id
+        and parley_import.is_of_shard(
+            o.conversation_id, number_references.shard, number_references.shards
+        );
 end;
 $$;
 
 -- What hangs on messages: reads, reactions, what somebody deleted for themselves, files.
-create function parley_import.number_marks()
+create function parley_import.number_marks(shard integer, shards integer)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-    truncate parley_import.moves, parley_import.found_reactions, parley_import.found_hidden;
     create temporary table reads on commit drop as
     select
         l.conversation_id,
@@ -218,7 +266,10 @@ begin
     from parley_import.receipts as r
     inner join parley_import.load as l on r.message = l.external_id
     inner join parley_import.users as u on r.person = u.external_id
-    where u.user_id is not null and coalesce(r.delivered_at, r.read_at) is not null
+    where
+        u.user_id is not null
+        and coalesce(r.delivered_at, r.read_at) is not null
+        and parley_import.is_of_shard(l.conversation_id, number_marks.shard, number_marks.shards)
     group by l.conversation_id, u.user_id, l.external_id;
     analyze reads;
 
@@ -243,7 +294,10 @@ begin
         order by l.seq desc
         limit 1
     ) as p on n.read_at is not null
-    where m.conversation_id = n.conversation_id and m.user_id = n.user_id;
+    where
+        m.conversation_id = n.conversation_id
+        and m.user_id = n.user_id
+        and parley_import.is_of_shard(n.conversation_id, number_marks.shard, number_marks.shards);
 
     -- A move of the watermark a message read; of those read at the same time, one.
     insert into parley_import.moves (
@@ -294,7 +348,9 @@ begin
         m.last_delivered_seq,
         m.read_at
     from parley_import.members as m
-    where m.read_at_seq is not null;
+    where
+        m.read_at_seq is not null
+        and parley_import.is_of_shard(m.conversation_id, number_marks.shard, number_marks.shards);
     drop table reads;
 
     insert into parley_import.found_reactions (conversation_id, seq, user_id, emoji, created_at)
@@ -307,7 +363,9 @@ begin
     from parley_import.reactions as r
     inner join parley_import.load as l on r.message = l.external_id and l.part = 1
     inner join parley_import.users as u on r.person = u.external_id
-    where u.user_id is not null
+    where
+        u.user_id is not null
+        and parley_import.is_of_shard(l.conversation_id, number_marks.shard, number_marks.shards)
     order by l.conversation_id, l.seq, u.user_id, r.emoji, r.created_at;
     insert into parley_import.found_hidden (conversation_id, seq, user_id, hidden_at)
     select
@@ -318,7 +376,9 @@ begin
     from parley_import.hidden as h
     inner join parley_import.load as l on h.message = l.external_id
     inner join parley_import.users as u on h.person = u.external_id
-    where u.user_id is not null
+    where
+        u.user_id is not null
+        and parley_import.is_of_shard(l.conversation_id, number_marks.shard, number_marks.shards)
     group by l.conversation_id, l.seq, u.user_id;
     -- Whoever reacted or deleted for themselves took part, if the source does not say so.
     insert into parley_import.members (
@@ -340,6 +400,7 @@ begin
         union all
         select m.conversation_id, m.user_id, m.moved_at from parley_import.moves as m
     ) as f
+    where parley_import.is_of_shard(f.conversation_id, number_marks.shard, number_marks.shards)
     group by f.conversation_id, f.user_id
     on conflict do nothing;
 
@@ -370,27 +431,24 @@ begin
     inner join parley_import.targets as t on l.conversation_id = t.conversation_id
     where
         parley_import.choice('files') = 'upload'
+        and parley_import.is_of_shard(l.conversation_id, number_marks.shard, number_marks.shards)
         and not exists (
             select
             from parley_import.conflicts as c
             where c.kind = 'bad_file' and c.external_id = f.external_id
         )
     on conflict do nothing;
-    analyze parley_import.moves, parley_import.found_reactions, parley_import.found_hidden,
-    parley_import.members;
 end;
 $$;
 
-create function parley_import.number(batch_size integer, shards integer)
+create function parley_import.index_numbers()
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-    drop index if exists parley_import.load_batch_idx, parley_import.load_seq_idx;
-    perform parley_import.number_messages(number.batch_size, number.shards);
     create index load_batch_idx on parley_import.load (batch);
     create index load_seq_idx on parley_import.load (conversation_id, seq);
-    perform parley_import.number_marks();
+    analyze parley_import.load;
 end;
 $$;

@@ -7,6 +7,8 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+    analyze parley_import.batches, parley_import.moves, parley_import.found_reactions,
+    parley_import.found_hidden, parley_import.members;
     perform set_config('chat.importing', 'on', true);
     insert into chat.tenants (id, slug, name)
     select t.tenant_id, s.slug, s.name

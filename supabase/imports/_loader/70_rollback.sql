@@ -26,8 +26,8 @@ where
 group by m.conversation_id;
 end;
 
--- Some conversations that were new, with all that is in them; how many.
-create function parley_import.remove_some(number integer)
+-- Some conversations of a shard that were new, with all that is in them; how many.
+create function parley_import.remove_some(number integer, shard integer, shards integer)
 returns bigint
 language plpgsql
 set search_path = ''
@@ -37,7 +37,9 @@ declare
         select t.conversation_id
         from parley_import.targets as t
         inner join chat.conversations as c on t.conversation_id = c.id
-        where t.is_new
+        where
+            t.is_new
+            and parley_import.is_of_shard(c.id, remove_some.shard, remove_some.shards)
         order by t.conversation_id
         limit remove_some.number
     );
