@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from .laboratory import ROOT, Laboratory
@@ -48,6 +49,18 @@ analyze bench_legacy.users, bench_legacy.direct_messages;
 def measure(lab: Laboratory, results: Results) -> None:
     """Every step of ``scripts/import`` but the last, which forgets how to go back."""
     count = min(_COUNT, lab.scale.messages // 3)
+    _, few = _import(lab, count // 10)
+    rates, many = _import(lab, count)
+    for done, rate in rates.items():
+        results.add(PART, "messages", done, "/s", [rate])
+    # Of the importer itself: what it holds must not grow with what it brings.
+    results.add(PART, "memory of apply", "a tenth", "MB", [few])
+    results.add(PART, "memory of apply", "all messages", "MB", [many], beside="a tenth")
+
+
+def _import(lab: Laboratory, count: int) -> tuple[dict[str, float], float]:
+    """Messages a second of each step, and the megabytes that apply held at most."""
+    rates = {}
     with lab.connect("supabase_admin") as admin:
         for statement in _SOURCE.strip().split(";\n"):
             values = {"count": count, "people": _PEOPLE} if "%(" in statement else None
@@ -58,34 +71,45 @@ def measure(lab: Laboratory, results: Results) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "plan.json"
             choices = ("--schema=bench_legacy", "--on=existing=append")
-            seconds, said = _step(lab, path, "plan", *choices)
-            results.add(PART, "messages", "planned", "/s", [count / seconds])
-            approved = re.search(r"--approve (\S+)", said)
-            assert approved is not None, said
-            for step, done in (
-                ("apply", "loaded"),
-                ("verify", "verified"),
-                ("rollback", "rolled back"),
-            ):
-                more = (f"--approve={approved[1]}",) if step == "apply" else ()
-                seconds, _ = _step(lab, path, step, *more)
-                results.add(PART, "messages", done, "/s", [count / seconds])
+            planned = _step(lab, path, "plan", *choices)
+            rates["planned"] = count / planned.seconds
+            approved = re.search(r"--approve (\S+)", planned.said)
+            assert approved is not None, planned.said
+            applied = _step(lab, path, "apply", f"--approve={approved[1]}")
+            rates["loaded"] = count / applied.seconds
+            for step, done in (("verify", "verified"), ("rollback", "rolled back")):
+                rates[done] = count / _step(lab, path, step).seconds
         admin.execute("drop schema bench_legacy cascade")
+    return rates, applied.megabytes
 
 
-def _step(lab: Laboratory, plan: Path, step: str, *arguments: str) -> tuple[float, str]:
-    """Seconds that a step took, and what it said."""
+@dataclass(frozen=True)
+class _Step:
+    """What a step took, what it held at most, and what it said."""
+
+    seconds: float
+    megabytes: float
+    said: str
+
+
+def _step(lab: Laboratory, plan: Path, step: str, *arguments: str) -> _Step:
+    """A run of the command."""
     began = time.perf_counter()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "importer", "--from=direct_messages"),
-            *(f"--db-url={lab.stack.db_url}", f"--plan={plan}", *arguments, step),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
-    )
-    if done.returncode != 0:
-        raise AssertionError(done.stdout + done.stderr)
-    return time.perf_counter() - began, done.stdout
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "importer", "--from=direct_messages"),
+                *(f"--db-url={lab.stack.db_url}", f"--plan={plan}", *arguments, step),
+            ],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - began
+        said.seek(0)
+        text = said.read()
+    if process.returncode != 0:
+        raise AssertionError(text)
+    return _Step(seconds, usage.ru_maxrss / 1024, text)

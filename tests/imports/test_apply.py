@@ -33,10 +33,22 @@ OWN_WORDS = """
 """
 
 
-def _command(there: World, path: str, plan: plans.Plan, batch: int) -> subprocess.Popen[str]:
-    """The driver in a process of its own, with small batches so that there are many to die in."""
+def _command(
+    there: World, path: str, plan: plans.Plan, batch: int, dies_in: str = ""
+) -> subprocess.Popen[str]:
+    """The driver in a process of its own, with small batches so that there are many to die in.
+
+    Or it dies when the second of its sessions comes to the call of ``dies_in``: the first is in it.
+    """
     code = (
-        "import sys, psycopg\n"
+        "import itertools, os, signal, sys, psycopg\n"
+        "calls = itertools.count(1)\n"
+        "execute = psycopg.Connection.execute\n"
+        "def die(self, query, *values):\n"
+        "    if sys.argv[5] and sys.argv[5] in str(query) and next(calls) == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return execute(self, query, *values)\n"
+        "psycopg.Connection.execute = die\n"
         "from pathlib import Path\n"
         "from importer import plan as plans\n"
         "from importer.apply import apply\n"
@@ -45,7 +57,10 @@ def _command(there: World, path: str, plan: plans.Plan, batch: int) -> subproces
         "apply(connection, plan, batch=int(sys.argv[4]))\n"
     )
     return subprocess.Popen(
-        [sys.executable, "-c", code, there.database.url, path, plans.checksum(plan), str(batch)],
+        [
+            *(sys.executable, "-c", code),
+            *(there.database.url, path, plans.checksum(plan), str(batch), dies_in),
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
         stderr=subprocess.PIPE,
         text=True,
@@ -84,6 +99,68 @@ def test_killed_at_random_and_gone_on_with_it_is_the_same(world, long_run, tmp_p
         deaths += process.wait() == -signal.SIGKILL
         process.stderr.close()
     assert deaths > 0
+    there.apply(plan)
+    assert there.verify().problems == []
+    assert _stable(there) == expected
+    there.rollback()
+
+
+REFUSING = """
+    create function public.refuse() returns trigger language plpgsql as $$
+    begin
+        raise exception 'no such words here' using hint = 'Say it otherwise.';
+    end;
+    $$;
+    create trigger refuse before insert on chat.messages
+    for each row when (uuid_hash(new.conversation_id) % 2 = 0) execute function public.refuse();
+"""
+
+
+def test_one_session_fails_the_other_ends_and_nothing_is_lost(world):
+    """As by a trigger of the project's own, which an import does not switch off.
+
+    It refuses what one of the two sessions loads, from its first batch on.
+    """
+    there: World = world("direct_messages")
+    plan = there.plan()
+    there.apply(plan)
+    expected = _stable(there)
+    there.rollback()
+    there.owner.execute(REFUSING)
+    with pytest.raises(ImportFailed, match="refused: no such words here") as refused:
+        there.apply(plan, batch=40)
+    assert refused.value.details == ["Say it otherwise."]
+    # The other one did not load all of its own, and what it loaded stays.
+    left = "select count(*) from parley_import.batches where shard = 1 and not is_done"
+    assert there.one(left) > 0  # type: ignore[operator]
+    assert there.one("select count(*) from chat.messages") == there.one(
+        "select coalesce(sum(messages), 0) from parley_import.batches where is_done"
+    )
+    there.owner.execute("drop trigger refuse on chat.messages; drop function public.refuse")
+    there.apply(plan, batch=40)
+    assert there.verify().problems == []
+    assert _stable(there) == expected
+    there.rollback()
+
+
+# Which call one session is in, and the other comes to, when the command is killed.
+CALLS = ["number_messages", "number_references", "number_marks", "load_batch"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_while_two_sessions_work_and_gone_on_with_it_is_the_same(world, tmp_path, call):
+    there: World = world("direct_messages")
+    plan = there.plan()
+    there.apply(plan)
+    expected = _stable(there)
+    there.rollback()
+    path = tmp_path / "plan.json"
+    plans.write_plan(plan, path)
+    process = _command(there, str(path), plan, batch=40, dies_in=call)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert process.stderr is not None
+    process.stderr.close()
     there.apply(plan)
     assert there.verify().problems == []
     assert _stable(there) == expected
