@@ -82,6 +82,7 @@ set search_path = ''
 as $$
 declare
     v_ids uuid [];
+    v_whole uuid [];
 begin
     perform from parley_import.batches as b
     where b.batch = load_batch.batch and not b.is_done
@@ -184,16 +185,18 @@ begin
         where l.batch = load_batch.batch
         group by l.conversation_id
     ) as n
-    where c.id = n.conversation_id;
-    perform parley_import.recount(v_ids);
-    perform parley_import.settle(
-        array(
-            select t.conversation_id
-            from parley_import.targets as t
-            inner join chat.conversations as c on t.conversation_id = c.id
-            where t.conversation_id = any (v_ids) and t.max_seq <= c.last_seq
-        )
+    where c.id = any (v_ids) and c.id = n.conversation_id;
+    v_whole := array(
+        select t.conversation_id
+        from parley_import.targets as t
+        inner join chat.conversations as c on t.conversation_id = c.id
+        where t.conversation_id = any (v_ids) and c.id = any (v_ids) and t.max_seq <= c.last_seq
     );
+    -- Of the others the counters are right as well after each batch.
+    perform parley_import.recount(
+        array(select i.id from unnest(v_ids) as i (id) where i.id <> all (v_whole))
+    );
+    perform parley_import.settle(v_whole);
     update parley_import.batches as b
     set is_done = true
     where b.batch = load_batch.batch;

@@ -57,7 +57,9 @@ begin
 end;
 $$;
 
--- What hangs on messages, once all messages of these conversations are there.
+-- What hangs on messages, once all messages of these conversations are there. The ids are asked of
+-- each table, not left to a join: tables grow while they are filled, and a plan by what they were
+-- would read all of one for each batch.
 create function parley_import.settle(ids uuid [])
 returns void
 language plpgsql
@@ -97,6 +99,7 @@ begin
     from parley_import.members as m
     where
         m.conversation_id = any (settle.ids)
+        and p.conversation_id = any (settle.ids)
         and p.conversation_id = m.conversation_id
         and p.user_id = m.user_id
         and (p.last_read_seq < m.last_read_seq or p.last_delivered_seq < m.last_delivered_seq);
@@ -118,11 +121,13 @@ begin
         inner join chat.conversations as c on v.conversation_id = c.id
         where
             v.conversation_id = any (settle.ids)
+            and c.id = any (settle.ids)
             and not exists (
                 select
                 from chat.receipts as x
                 where
-                    x.conversation_id = v.conversation_id
+                    x.conversation_id = any (settle.ids)
+                    and x.conversation_id = v.conversation_id
                     and x.user_id = v.user_id
                     and x.last_read_seq = v.last_read_seq
                     and x.last_delivered_seq = v.last_delivered_seq
@@ -142,7 +147,10 @@ begin
             from moved as m
             group by m.conversation_id, m.user_id
         ) as l
-        where p.conversation_id = l.conversation_id and p.user_id = l.user_id
+        where
+            p.conversation_id = any (settle.ids)
+            and p.conversation_id = l.conversation_id
+            and p.user_id = l.user_id
         returning p.conversation_id, p.rev
     )
 
