@@ -228,6 +228,35 @@ def test_the_old_application_writes_meanwhile(world):
     assert there.owner.execute("select * from chat.check_counters()").fetchall() == []
 
 
+def test_a_reaction_taken_back_meanwhile_goes_here_too(world):
+    """Not those that somebody made here."""
+    there: World = world("messenger", dirt=False)
+    there.apply(there.plan(is_live=True))
+    brought = there.one("select count(*) from chat.reactions")
+    found = there.owner.execute(
+        "select conversation_id, message_seq from chat.reactions order by 1, 2 limit 1"
+    ).fetchone()
+    assert found is not None
+    there.owner.execute(
+        "insert into chat.reactions (conversation_id, message_seq, user_id, emoji)"
+        " select conversation_id, %s, user_id, '🦊' from chat.participants"
+        " where conversation_id = %s limit 1",
+        (found[1], found[0]),
+    )
+    gone = there.owner.execute(
+        "delete from message_reactions where message_id = (select l.external_id::uuid"
+        " from parley_import.load as l where l.conversation_id = %s and l.seq = %s)",
+        found,
+    ).rowcount
+    assert gone > 0
+    _, report = there.finish()
+    assert report.problems == []
+    assert there.one("select count(*) from chat.reactions") == brought - gone + 1  # type: ignore[operator]
+    is_changed = "select is_changed from chat.messages where conversation_id = %s and seq = %s"
+    assert there.one(is_changed, *found) is True
+    assert there.one("select count(*) from chat.messages where is_changed") == 1
+
+
 def test_a_conversation_that_is_there_goes_on_and_is_put_back(world):
     there: World = world("direct_messages", dirt=False, count=300)
     there.owner.execute(OWN_WORDS)

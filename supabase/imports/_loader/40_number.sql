@@ -21,7 +21,7 @@ begin
         select from parley_import.batches as b where b.batch = l.batch and b.is_done
     );
     delete from parley_import.batches as b where not b.is_done;
-    truncate parley_import.moves, parley_import.found_reactions, parley_import.found_hidden;
+    truncate parley_import.moves, parley_import.found_hidden;
     return coalesce((select max(b.batch) + 1 from parley_import.batches as b), 0);
 end;
 $$;
@@ -353,6 +353,9 @@ begin
         and parley_import.is_of_shard(m.conversation_id, number_marks.shard, number_marks.shards);
     drop table reads;
 
+    -- At once with their successors: a run that is killed forgets none that was brought here.
+    delete from parley_import.found_reactions as f
+    where parley_import.is_of_shard(f.conversation_id, number_marks.shard, number_marks.shards);
     insert into parley_import.found_reactions (conversation_id, seq, user_id, emoji, created_at)
     select distinct on (l.conversation_id, l.seq, u.user_id, r.emoji)
         l.conversation_id,

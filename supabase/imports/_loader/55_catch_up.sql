@@ -9,6 +9,22 @@ declare
     v_count bigint;
 begin
     perform set_config('chat.importing', 'on', true);
+    -- Reactions that were brought here; those that were made here are not the source's to take back.
+    create temporary table taken_back on commit drop as
+    select f.conversation_id, f.seq, f.user_id, f.emoji
+    from parley_import.found_reactions as f
+    inner join parley_import.load as l
+        on f.conversation_id = l.conversation_id and f.seq = l.seq
+    inner join parley_import.messages as m on l.external_id = m.external_id
+    where not exists (
+        select
+        from parley_import.reactions as r
+        inner join parley_import.users as u on r.person = u.external_id
+        where
+            r.message = l.external_id
+            and r.emoji = f.emoji
+            and u.user_id = f.user_id
+    );
     create temporary table changed on commit drop as
     select
         l.conversation_id,
@@ -39,6 +55,11 @@ begin
                     and left(coalesce(c.body, d.body, ''), 10000)
                     is distinct from left(coalesce(m.body, ''), 10000)
                 )
+                or exists (
+                    select
+                    from taken_back as t
+                    where t.conversation_id = l.conversation_id and t.seq = l.seq
+                )
         end;
     -- Conversations first, in one order, as every writer.
     perform
@@ -46,6 +67,13 @@ begin
     where c.id in (select h.conversation_id from changed as h)
     order by c.id
     for no key update;
+    delete from chat.reactions as r
+    using taken_back as t
+    where
+        r.conversation_id = t.conversation_id
+        and r.message_seq = t.seq
+        and r.user_id = t.user_id
+        and r.emoji = t.emoji;
     insert into chat_private.deleted_messages (
         conversation_id, message_seq, body, metadata, removed_at, due_at
     )
@@ -112,6 +140,7 @@ begin
     select count(*) into v_count
     from changed;
     drop table changed;
+    drop table taken_back;
     return v_count;
 end;
 $$;
