@@ -128,7 +128,7 @@ _PURGE = (
     " one would be faster, and fewer tables or no foreign keys."
 )
 _IMPORT = (
-    "Two sessions are busy nearly all the time. What they do is a message's seven indexes, of which"
+    "Two sessions are busy most of the time. What they do is a message's seven indexes, of which"
     " the words' costs as much as the others together, finding these words, and a look-up for each"
     " foreign key of it and of its read. An import switches none of this off."
 )
