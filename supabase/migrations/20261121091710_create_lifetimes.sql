@@ -177,56 +177,86 @@ $$;
 revoke execute on function chat_private.expiry(timestamptz, chat_private.lifetime [])
 from public, anon, authenticated;
 
--- What the rule says of messages of a conversation. They are looked up as pairs, here and wherever many
--- are: with the conversation as a constant, a plan that is kept may read the whole conversation, since
--- most are small. A message whose sender is gone keeps what it
--- has; one that was restored lives at least until it was restored to.
-create function chat_private.expiries(conversation_id uuid, seqs bigint [])
-returns table (seq bigint, expires_at timestamptz)
+-- What the rule says of messages, of however many conversations. They are looked up as pairs, here and
+-- wherever many are: with the conversation as a constant, a plan that is kept may read the whole
+-- conversation, since most are small. A message whose sender is gone keeps what it has; one that was
+-- restored lives at least until it was restored to.
+create function chat_private.expiries(conversation_ids uuid [], seqs bigint [])
+returns table (conversation_id uuid, seq bigint, expires_at timestamptz)
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
     return query
-    with judged as (
+    with judged as materialized (
         select
+            m.conversation_id,
             m.seq,
             m.sender_id,
             m.created_at,
-            m.expires_at
-        from unnest(
-            array_fill(expiries.conversation_id, array[cardinality(expiries.seqs)]), expiries.seqs
-        ) as p (conversation_id, seq)
+            m.expires_at,
+            -- All that lifetimes_for looks at: whose tier changes, and where all who take part count,
+            -- it is theirs alone.
+            dense_rank() over (
+                order by
+                    c.tenant_id,
+                    c.retention,
+                    t.tier,
+                    case when s.retention_mode = 'longest_tier' then c.id end,
+                    case
+                        when exists (
+                            select
+                            from chat.tier_changes as g
+                            where
+                                g.tenant_id = c.tenant_id
+                                and g.user_id = m.sender_id
+                                and g.ended_at is null
+                        ) then m.sender_id
+                    end
+            ) as rule
+        from unnest(expiries.conversation_ids, expiries.seqs) as p (conversation_id, seq)
         inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+        inner join chat.conversations as c on m.conversation_id = c.id
+        inner join chat.settings as s on c.tenant_id = s.tenant_id
+        left join chat.tenant_members as t
+            on c.tenant_id = t.tenant_id and m.sender_id = t.user_id
     ),
 
-    -- Once a sender, not once a message.
-    senders as materialized (
+    -- Once for all that live by the same, not once a message.
+    rules as materialized (
         select
-            d.sender_id,
-            chat_private.lifetimes_for(expiries.conversation_id, d.sender_id) as lifetimes
-        from (select distinct j.sender_id from judged as j) as d
+            d.rule,
+            chat_private.lifetimes_for(d.conversation_id, d.sender_id) as lifetimes
+        from (
+            select distinct on (j.rule)
+                j.rule,
+                j.conversation_id,
+                j.sender_id
+            from judged as j
+            order by j.rule
+        ) as d
     )
 
     select
+        j.conversation_id,
         j.seq,
         case
-            when s.lifetimes is null then j.expires_at
-            when r.kept_until is null then chat_private.expiry(j.created_at, s.lifetimes)
+            when u.lifetimes is null then j.expires_at
+            when r.kept_until is null then chat_private.expiry(j.created_at, u.lifetimes)
             else nullif(
                 greatest(
-                    coalesce(chat_private.expiry(j.created_at, s.lifetimes), 'infinity'),
+                    coalesce(chat_private.expiry(j.created_at, u.lifetimes), 'infinity'),
                     r.kept_until
                 ),
                 'infinity'
             )
         end
     from judged as j
-    inner join senders as s on j.sender_id is not distinct from s.sender_id
+    inner join rules as u on j.rule = u.rule
     left join chat_private.restored_messages as r
-        on r.conversation_id = expiries.conversation_id and j.seq = r.message_seq;
+        on j.conversation_id = r.conversation_id and j.seq = r.message_seq;
 end;
 $$;
-revoke execute on function chat_private.expiries(uuid, bigint [])
+revoke execute on function chat_private.expiries(uuid [], bigint [])
 from public, anon, authenticated;
