@@ -119,11 +119,10 @@ begin
     with rewritten as (
         update chat.messages as m
         set expires_at = e.expires_at
-        from chat_private.expiries(rewrite_expiries.conversation_ids, rewrite_expiries.seqs) as e
-        where
-            m.conversation_id = e.conversation_id
-            and m.seq = e.seq
-            and m.expires_at is distinct from e.expires_at
+        from chat_private.changed_expiries(
+            rewrite_expiries.conversation_ids, rewrite_expiries.seqs
+        ) as e
+        where m.conversation_id = e.conversation_id and m.seq = e.seq
         returning
             m.conversation_id,
             m.seq
