@@ -76,7 +76,7 @@ begin
                 when f.number = 1000 then d.day::timestamp at time zone 'UTC'
                 else f.expires_from
             end as expires_from
-        from (select distinct unnest(keep_expires_from.conversation_ids) as id) as u
+        from unnest(keep_expires_from.conversation_ids) as u (id)
         left join lateral (
             select (m.expires_at at time zone 'UTC')::date as day
             from chat.messages as m

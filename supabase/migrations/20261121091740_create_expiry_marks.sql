@@ -42,11 +42,15 @@ begin
         m.metadata,
         remove_messages.is_expired,
         v_now,
-        v_now + s.restore_window
+        v_now + (
+            -- Not a join, for which few may read all conversations.
+            select s.restore_window
+            from chat.conversations as c
+            inner join chat.settings as s on c.tenant_id = s.tenant_id
+            where c.id = m.conversation_id
+        )
     from unnest(remove_messages.conversation_ids, remove_messages.seqs) as p (conversation_id, seq)
-    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
-    inner join chat.conversations as c on m.conversation_id = c.id
-    inner join chat.settings as s on c.tenant_id = s.tenant_id;
+    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq;
     update chat.messages as m
     set body = null,
         metadata = '{}',

@@ -101,12 +101,13 @@ begin
 
     numbers as (
         select
-            c.tenant_id,
+            -- Not a join, for which few may read all conversations; as below.
+            (select c.tenant_id from chat.conversations as c where c.id = g.conversation_id)
+                as tenant_id,
             g.name,
             count(*) as number
         from gone as g
-        inner join chat.conversations as c on g.conversation_id = c.id
-        group by c.tenant_id, g.name
+        group by 1, g.name
     )
 
     select
@@ -185,15 +186,29 @@ begin
                 m.thread_root_seq
         ),
 
-        freed as (
-            select distinct
+        referred as (
+            select
                 d.conversation_id,
-                r.seq
+                d.reply_to_seq as seq
             from dropped as d
-            cross join lateral (values (d.reply_to_seq), (d.thread_root_seq)) as r (seq)
-            inner join unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
+            union
+            select
+                d.conversation_id,
+                d.thread_root_seq
+            from dropped as d
+        ),
+
+        freed as (
+            select
+                r.conversation_id,
+                r.seq
+            from referred as r
+            intersect
+            select
+                p.conversation_id,
+                p.seq
+            from unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
                 as p (conversation_id, seq)
-                on d.conversation_id = p.conversation_id and r.seq = p.seq
         )
 
         select
@@ -229,11 +244,10 @@ begin
     where d.conversation_id = m.conversation_id and d.message_seq = m.seq;
     return query
     select
-        c.tenant_id,
+        (select c.tenant_id from chat.conversations as c where c.id = d.id),
         count(*)
     from unnest(v_dropped_ids) as d (id)
-    inner join chat.conversations as c on d.id = c.id
-    group by c.tenant_id;
+    group by 1;
 end;
 $$;
 revoke execute on function chat_private.drop_tombstones(uuid [], bigint [])
@@ -301,6 +315,7 @@ declare
     v_rows jsonb;
     v_dropped jsonb;
     v_receipts jsonb;
+    v_tenant_ids uuid [];
     v_tenant_id uuid;
 begin
     -- Judged again by the policy of today: what lives by it comes back.
@@ -308,7 +323,18 @@ begin
 
     -- What is held is looked at again when a hold is lifted, and what has got a longer window, when
     -- that ends.
-    with judged as materialized (
+    with found as materialized (
+        select
+            m.conversation_id,
+            m.seq,
+            m.id,
+            m.sender_id
+        from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
+        inner join chat.messages as m
+            on p.conversation_id = m.conversation_id and p.seq = m.seq
+    ),
+
+    judged as materialized (
         select
             c.tenant_id,
             m.conversation_id,
@@ -327,11 +353,9 @@ begin
                     when d.purged_at is null then d.removed_at + s.restore_window
                 end
             ) as due_at
-        from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
+        from found as m
         inner join chat_private.deleted_messages as d
-            on p.conversation_id = d.conversation_id and p.seq = d.message_seq
-        inner join chat.messages as m
-            on p.conversation_id = m.conversation_id and p.seq = m.seq
+            on m.conversation_id = d.conversation_id and m.seq = d.message_seq
         inner join chat.conversations as c on m.conversation_id = c.id
         inner join chat.settings as s on c.tenant_id = s.tenant_id
     ),
@@ -407,8 +431,9 @@ begin
         array_agg(j.seq),
         array_agg(j.conversation_id) filter (where j.is_full),
         array_agg(j.seq) filter (where j.is_full),
+        array_agg(distinct j.tenant_id order by j.tenant_id),
         (select jsonb_object_agg(r.tenant_id, r.record) from records as r)
-    into v_conversation_ids, v_seqs, v_full_ids, v_full_seqs, v_records
+    into v_conversation_ids, v_seqs, v_full_ids, v_full_seqs, v_tenant_ids, v_records
     from judged as j
     where j.due_at <= v_now;
     if v_seqs is null then
@@ -421,11 +446,7 @@ begin
     select jsonb_object_agg(t.tenant_id, jsonb_build_object('receipts', t.dropped)) into v_receipts
     from chat_private.drop_receipts(v_conversation_ids) as t;
     -- At the end, and in one order: each locks the end of a tenant's chain.
-    for v_tenant_id in
-        select distinct c.tenant_id
-        from unnest(v_conversation_ids) as p (id)
-        inner join chat.conversations as c on p.id = c.id
-        order by c.tenant_id
+    foreach v_tenant_id in array v_tenant_ids
     loop
         perform chat_private.record_audit(
             v_tenant_id,

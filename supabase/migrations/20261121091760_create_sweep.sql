@@ -107,7 +107,9 @@ begin
         ) as d;
         if v_number > 0 then
             v_marked := chat_private.mark_expired(v_conversation_ids, v_seqs);
-            perform chat_private.keep_expires_from(v_conversation_ids);
+            perform chat_private.keep_expires_from(
+                array(select distinct unnest(v_conversation_ids))
+            );
         end if;
         if v_number < v_left then
             v_phase := 'purge';
