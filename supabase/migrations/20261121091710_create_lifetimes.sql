@@ -1,6 +1,6 @@
 -- Purpose: until when a message can be read: one rule, asked by all that send, rewrite and remove.
 -- Objects: type chat_private.lifetime; functions chat_private.lifetimes_for, chat_private.expiry,
---          chat_private.run_retention_job; indexes on chat.messages and chat.conversations.
+--          chat_private.changed_expiries; indexes on chat.messages and chat.conversations.
 -- Locks:   share on chat.messages and chat.conversations while indexes are built. Large tables:
 --          build them concurrently before, by hand, with these names.
 -- Breaking: no.
