@@ -5859,15 +5859,16 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.conversation_ids_for_reader() RETURNS SETOF uuid
-    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50 PARALLEL SAFE
+CREATE FUNCTION chat_private.conversation_ids_for_reader() RETURNS uuid[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE
     SET search_path TO ''
     AS $$
 begin
-    return query
-    select p.conversation_id
-    from chat.participants as p
-    where p.user_id = auth.uid() and p.left_at is null and p.visible_from_seq <= 1;
+    return array(
+        select p.conversation_id
+        from chat.participants as p
+        where p.user_id = auth.uid() and p.left_at is null and p.visible_from_seq <= 1
+    );
 end;
 $$;
 
@@ -10942,12 +10943,12 @@ CREATE POLICY "participants can read mentions in messages they can read" ON chat
    FROM chat.messages m
   WHERE ((m.conversation_id = mentions.conversation_id) AND (m.seq = mentions.message_seq) AND (m.deleted_at IS NULL))))));
 
-CREATE POLICY "participants can read messages until they expire" ON chat.messages FOR SELECT TO authenticated USING ((((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_reader() AS conversation_ids_for_reader))) OR (EXISTS ( SELECT
+CREATE POLICY "participants can read messages until they expire" ON chat.messages FOR SELECT TO authenticated USING ((((((conversation_id = ANY (( SELECT chat_private.conversation_ids_for_reader() AS conversation_ids_for_reader)::uuid[])) OR (EXISTS ( SELECT
    FROM chat_private.partly_visible_conversations() v(conversation_id, visible_from_seq)
   WHERE ((v.conversation_id = messages.conversation_id) AND (v.visible_from_seq <= messages.seq))))) AND ((expires_at IS NULL) OR (expires_at > ( SELECT chat_private.now() AS now))) AND (NOT ((conversation_id, seq) IN ( SELECT h.conversation_id,
     h.message_seq
    FROM chat.hidden_messages h
-  WHERE (h.user_id = ( SELECT auth.uid() AS uid)))))));
+  WHERE (h.user_id = ( SELECT auth.uid() AS uid)))))))::integer <> 0));
 
 CREATE POLICY "participants can read pins of messages they can read" ON chat.pins FOR SELECT TO authenticated USING (((conversation_id = ANY (ARRAY( SELECT chat_private.conversation_ids_for_member() AS conversation_ids_for_member))) AND (EXISTS ( SELECT
    FROM chat.messages m

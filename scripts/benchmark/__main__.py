@@ -12,11 +12,12 @@ from . import compare, plots
 from .about import describe
 from .laboratory import laboratory
 from .parts import PARTS
-from .results import Results, read, table
+from .results import Results, part_of, read, table
 from .scales import SCALES
 
 _LEFT = (0, 1, 5, 6)
 """Columns of words."""
+_TRIES = 2
 
 
 def main() -> int:
@@ -32,32 +33,40 @@ def main() -> int:
     add("--check", action="store_true", help="fail when a ratio is half as good as recorded")
     arguments = parser.parse_args()
     old = read(arguments.compare) if arguments.compare else None
-    recorded = read(compare.RECORDED).ratios() if arguments.check else {}
-    # Only what has a ratio can be checked.
-    parts = [name for name in PARTS if any(each.startswith(f"{name}: ") for each in recorded)]
+    if arguments.check:
+        return _check(arguments.scale, arguments.only)
 
-    results = Results(describe(SCALES[arguments.scale], sys.argv[1:]))
-    _run(results, arguments.scale, arguments.only or parts or list(PARTS), arguments.out)
+    results = _run(arguments.scale, arguments.only or list(PARTS), arguments.out)
     if arguments.out:
         plots.draw(results, arguments.out)
     if old:
         print("\nchanged")
         for line in compare.changes(results, old):
             print(f"  {line}")
-    if arguments.check:
-        off = [
-            line
-            for line in compare.off_ratios(results, recorded)
-            if not arguments.only or line.partition(":")[0] in arguments.only
-        ]
-        print(
-            "\n".join(["", *(f"error: {line}" for line in off)]) if off else "\nratios as recorded"
-        )
-        return 1 if off else 0
     return 0
 
 
-def _run(results: Results, scale: str, parts: list[str], out: Path | None) -> None:
+def _check(scale: str, only: list[str] | None) -> int:
+    """Measures what has a ratio, and what is off once more: a machine is disturbed sometimes."""
+    recorded = {
+        name: ratio
+        for name, ratio in read(compare.RECORDED).ratios().items()
+        if not only or part_of(name) in only
+    }
+    for _ in range(_TRIES):
+        parts = {part_of(name) for name in recorded}
+        results = _run(scale, [name for name in PARTS if name in parts])
+        off = compare.off_ratios(results, recorded)
+        recorded = {name: recorded[name] for name in off}
+        if not off:
+            print("\nratios as recorded")
+            return 0
+        print("", *(f"error: {name}: {what}" for name, what in off.items()), sep="\n")
+    return 1
+
+
+def _run(scale: str, parts: list[str], out: Path | None = None) -> Results:
+    results = Results(describe(SCALES[scale], sys.argv[1:]))
     # A thousand subscribers are as many open files here, and twice that in the stack.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -74,6 +83,7 @@ def _run(results: Results, scale: str, parts: list[str], out: Path | None) -> No
             if out:
                 # What is measured is kept, whatever comes of the rest.
                 out.write_text(results.to_json())
+    return results
 
 
 def _print(results: Results, part: str) -> None:

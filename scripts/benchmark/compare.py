@@ -32,17 +32,19 @@ def changes(new: Results, old: Results) -> Iterator[str]:
             )
 
 
-def off_ratios(new: Results, recorded: dict[str, float]) -> Iterator[str]:
-    """A line for each ratio that is worse than recorded by more than a factor of two.
+def off_ratios(new: Results, recorded: dict[str, float]) -> dict[str, str]:
+    """What is worse than recorded by more than a factor of two, and a word on each.
 
     One that is missing counts; one that is better does not, for more cores make some so.
     """
     found = new.ratios()
+    off = {}
     for name, ratio in recorded.items():
         if name not in found:
-            yield f"{name}: not measured"
+            off[name] = "not measured"
         elif _worse(new.figures[name], found[name], ratio) > _FACTOR:
-            yield f"{name}: ratio {found[name]:.2f}, recorded {ratio:.2f}"
+            off[name] = f"ratio {found[name]:.2f}, recorded {ratio:.2f}"
+    return off
 
 
 def _worse(figure: Figure, ratio: float, recorded: float) -> float:

@@ -94,12 +94,10 @@ def _added(
 
 
 _ALL_ROOMS = (
-    "It takes turns with BookConnect's, which reads a large part of all tables each time and leaves"
-    " others nothing in memory: under *Growth* is what it takes alone. All 500 conversations are"
-    " read before 30 of them are shown or one sum is: which are the caller's is in one table, how"
-    " new and how long they are in another, and each is a look-up of three pages. Who is in 100"
-    " pays a fifth. Only copies of these columns in each participant's row would be faster, for"
-    " which every send would write as many rows as there are members."
+    "All 500 conversations are read before 30 of them are shown or one sum is: which are the"
+    " caller's is in one table, how new and how long they are in another, and each is a look-up of"
+    " three pages. Who is in 100 pays a fifth. Only copies of these columns in each participant's"
+    " row would be faster, for which every send would write as many rows as there are members."
 )
 _SETS_OF_ROOMS = (
     "The policy asks once a statement which of 500 conversations the user may read: some tenths of"

@@ -119,7 +119,16 @@ select
     ' and (m.deleted_at is not null or m.expires_at <= chat_private.now()))'
     ' and not exists (select from chat_private.orphaned_objects as g where g.path = o.name)'
     ' and ($3 is null or o.name collate "C" > ($3)[1])'
-    ' order by o.name collate "C" limit $4';
+    ' order by o.name collate "C" limit $4'
+union all
+-- How they sign in, which Auth keeps; without its secrets.
+select
+    'auth.users',
+    false,
+    'select jsonb_build_object(''id'', u.id, ''email'', u.email, ''phone'', u.phone,'
+    ' ''user_metadata'', u.raw_user_meta_data, ''created_at'', u.created_at,'
+    ' ''last_sign_in_at'', u.last_sign_in_at), null::text [] from auth.users as u'
+    ' where u.id = $1 and $2 is null and $3 is null limit $4';
 comment on view chat_private.export_sources is
     'Where an export finds what is somebody''s, from the manifest.';
 revoke all on chat_private.export_sources from public, anon, authenticated;

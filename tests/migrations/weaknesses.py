@@ -19,8 +19,8 @@ class Weakness(NamedTuple):
 
 
 _ALL_CONVERSATIONS = (
-    "create or replace function chat_private.{0}() returns setof uuid language sql stable"
-    " security definer set search_path = '' as 'select id from chat.conversations'"
+    "create or replace function chat_private.{0}() returns {1} language sql stable"
+    " security definer set search_path = '' as 'select {2} from chat.conversations'"
 )
 
 POLICIES = (
@@ -202,14 +202,14 @@ FUNCTIONS = (
     ),
     Weakness(
         "membership of all",
-        _ALL_CONVERSATIONS.format("conversation_ids_for_member"),
+        _ALL_CONVERSATIONS.format("conversation_ids_for_member", "setof uuid", "id"),
         "function chat_private.conversation_ids_for_member()",
         "verify_reads('^chat.participants$')",
         "stranger: select chat.participants",
     ),
     Weakness(
         "readers of all",
-        _ALL_CONVERSATIONS.format("conversation_ids_for_reader"),
+        _ALL_CONVERSATIONS.format("conversation_ids_for_reader", "uuid[]", "array_agg(id)"),
         "function chat_private.conversation_ids_for_reader()",
         "verify_reads('^chat.messages$')",
         "former: select chat.messages",

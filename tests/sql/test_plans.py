@@ -284,6 +284,24 @@ def test_a_page_of_the_inbox_looks_up_only_those_it_shows(crowd):
     assert directs.fetched - before.fetched - groups.fetched <= 4 * 30
 
 
+def test_a_room_is_expected_to_be_readable(crowd):
+    """Else the newest 50 of a room of average size are found by sorting all of it.
+
+    A prepared statement keeps that plan, and with it sorts the large rooms.
+    """
+    expected = []
+    for role in ("authenticated", "postgres"):
+        with crowd.acting(READER, role=role) as connection:
+            connection.execute("set plan_cache_mode = force_generic_plan")
+            statement = MESSAGES.replace("%(room)s", "$1")
+            connection.execute(f"prepare newest (uuid) as {statement}".encode())
+            ((found,),) = connection.execute(
+                f"explain (format json) execute newest ('{LARGE}')".encode()
+            )
+        expected.append(found[0]["Plan"]["Plan Rows"])
+    assert expected[0] >= 0.9 * expected[1], expected
+
+
 POLICY = 'alter policy "participants can read messages until they expire" on chat.messages using '
 
 
