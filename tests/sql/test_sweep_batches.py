@@ -224,6 +224,36 @@ def test_a_conversation_with_more_than_a_batch_is_gone_on_with(rooms):
     assert room.owner("select count(*) from chat.messages where deleted_at is null") == [(held,)]
 
 
+def test_what_expires_later_on_the_day_waits_and_is_not_waited_for(rooms):
+    """Though the index, which is by days, finds it."""
+    room = rooms[0]
+    room.after(0.2)
+    late = room.send("alice")
+    room.call("bob", "select (chat.delete_message(%s, 2)).seq", room.id)
+    room.after(30.05)
+    assert sweep(room, 1, 1)["marked"] == 1
+    assert room.owner("select seq from chat.messages where deleted_at is null and seq > 2") == [
+        (late,)
+    ]
+    room.after(30.2)
+    assert sweep(room, 1, 1)["marked"] == 5
+
+
+def test_a_record_is_of_one_tenant(rooms):
+    """Of a batch in which there are two, where the same people have other tiers."""
+    room, other = rooms[0], rooms[2]
+    room.owner("insert into chat.tiers (name, retention) values ('brief', '20 days')")
+    other.tier("bob", "brief")
+    room.after(100)
+    sweep(room, 100, 2)
+    room.after(131)
+    sweep(room, 100, 1)
+    assert room.service(
+        "select tenant_id::text, messages, jsonb_object_agg(t.key, t.value -> 'messages')"
+        " from chat.purge_runs cross join jsonb_each(tiers) as t group by 1, 2 order by 1"
+    ) == [(room.tenant, 4, {"free": 4}), (other.tenant, 8, {"brief": 4, "free": 4})]
+
+
 def test_sends_wait_for_a_batch_that_has_their_conversation_and_for_no_other(rooms):
     """It locks those of which it takes something."""
     room = rooms[0]
