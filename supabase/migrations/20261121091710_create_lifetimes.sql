@@ -228,6 +228,7 @@ begin
             j.*,
             row_number() over (
                 partition by j.tenant_id, j.retention, j.tier, j.room_id, j.changing_id
+                order by j.created_at
             ) as place
         from judged as j
     ),

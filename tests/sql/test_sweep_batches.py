@@ -159,6 +159,26 @@ def test_a_batch_does_what_one_by_one_would_do(stack, database_template):
         assert single == many
 
 
+def test_messages_of_a_batch_live_by_those_of_their_own_conversation(database):
+    """Where the longest counts: bob is with alice in some, and with carol in others."""
+    room = make_room(database)
+    make_other_room(room)
+    rooms = [start(room, ["bob"]) for _ in range(4)]
+    group = "select (chat.start_group('Room', %s, tenant_id => %s)).id::text"
+    for short in rooms[1::2]:
+        short.id = room.call("bob", group, [room.ids["carol"]], room.tenant)
+    for hour, each in enumerate(rooms):
+        room.after(hour / 24)
+        each.send("bob")
+    room.put_off_rewriting()
+    room.tier("alice", "privileged")
+    room.settings("retention_mode = 'longest_tier'")
+    room.owner("delete from chat_private.retention_jobs")
+    room.after(31)
+    assert sweep(room, 100, 1)["marked"] == 2
+    assert [int(each.expires(1)) for each in rooms] == [180, 30, 180, 30]
+
+
 # Two at once ----------------------------------------------------------------------------------
 
 
