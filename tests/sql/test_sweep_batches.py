@@ -231,6 +231,21 @@ def test_two_at_once_divide_the_work(rooms, step):
     room.check()
 
 
+@pytest.mark.parametrize("step", ["mark_expired", "purge_removed"])
+def test_what_another_has_done_meanwhile_is_done_once(rooms, step):
+    """Between choosing and the lock: what was chosen may be removed, or gone, by then."""
+    room = rooms[0]
+    sweep(room, 100, 1)
+    if step == "purge_removed":
+        room.after(62)
+        sweep(room, 100, 1)
+    before = room.owner("select * from chat_private.deleted_messages order by 1, 2")
+    runs = room.service("select count(*) from chat.purge_runs")
+    assert room.owner(f"select chat_private.{step}(array[%s::uuid], '{{1}}')", room.id) == [(0,)]
+    assert room.owner("select * from chat_private.deleted_messages order by 1, 2") == before
+    assert room.service("select count(*) from chat.purge_runs") == runs
+
+
 def test_a_conversation_with_more_than_a_batch_is_gone_on_with(rooms):
     """It lies between others, and in most of them something is left that is held."""
     room, large = rooms[0], rooms[3]
