@@ -2864,7 +2864,9 @@ begin
             values (v_conversation.id, v_seq, v_kept_until)
             on conflict on constraint restored_messages_pkey do update
             set kept_until = excluded.kept_until;
-            perform chat_private.rewrite_expiries(v_conversation.id, array[v_seq]);
+            perform chat_private.rewrite_expiries(
+                array[v_conversation.id], array[v_seq]
+            );
         end if;
         perform chat_private.unbury_message(v_conversation.id, v_seq);
         v_conversation := chat_private.touch_message(v_conversation.id, v_seq);
@@ -2884,7 +2886,7 @@ begin
         end if;
         v_restored := v_restored || v_seq;
     end loop;
-    perform chat_private.keep_expires_from(v_conversation.id);
+    perform chat_private.keep_expires_from(array[v_conversation.id]);
     if cardinality(v_restored) > 0 then
         perform chat_private.record_audit(
             v_conversation.tenant_id,
@@ -4024,12 +4026,11 @@ declare
     );
     v_seq bigint := coalesce((sweep_messages."cursor" ->> 'seq')::bigint, 0);
     v_job_id bigint;
-    v_conversation chat.conversations;
     v_conversation_ids uuid [];
     v_seqs bigint [];
-    v_locked_ids uuid [];
-    v_batch record;
+    v_times timestamptz [];
     v_number integer;
+    v_place integer;
     v_rewritten integer := 0;
     v_marked integer := 0;
     v_purged integer := 0;
@@ -4054,84 +4055,109 @@ begin
         end if;
     end if;
 
-    while v_phase = 'mark' and v_left > 0 loop
-        select c.* into v_conversation
-        from chat.conversations as c
-        where
-            c.expires_from <= v_now
-            and (c.expires_from, c.id) > (v_at, v_id)
-            and not exists (
-                select
-                from chat.legal_holds as h
+    -- Here and below each sweep locks as many as it can do, in the order in which they are due, and
+    -- passes by those of others: so two that begin together divide the work. What they read before
+    -- they had the lock, the steps read again.
+    if v_phase = 'mark' then
+        select
+            array_agg(d.id),
+            array_agg(d.seq),
+            array_agg(d.expires_from),
+            count(*)
+        into v_conversation_ids, v_seqs, v_times, v_number
+        from (
+            select
+                c.id,
+                c.expires_from,
+                e.seq
+            from chat.conversations as c
+            left join lateral (
+                select m.seq
+                from chat.messages as m
                 where
-                    h.tenant_id = c.tenant_id
-                    and h.user_id is null
-                    and coalesce(h.conversation_id, c.id) = c.id
-            )
-        order by c.expires_from, c.id
-        limit 1
-        for no key update skip locked;
-        if not found then
+                    m.conversation_id = c.id
+                    and m.deleted_at is null
+                    and (m.expires_at at time zone 'UTC')::date
+                    <= (v_now at time zone 'UTC')::date
+                    and m.expires_at <= v_now
+                    and not exists (
+                        select
+                        from chat.legal_holds as h
+                        where h.tenant_id = c.tenant_id and h.user_id = m.sender_id
+                    )
+                order by (m.expires_at at time zone 'UTC')::date
+                limit v_left
+            ) as e on true
+            where
+                c.expires_from <= v_now
+                and (c.expires_from, c.id) > (v_at, v_id)
+                and not exists (
+                    select
+                    from chat.legal_holds as h
+                    where
+                        h.tenant_id = c.tenant_id
+                        and h.user_id is null
+                        and coalesce(h.conversation_id, c.id) = c.id
+                )
+            order by c.expires_from, c.id
+            limit v_left
+            for no key update of c skip locked
+        ) as d;
+        if v_number > 0 then
+            v_marked := chat_private.mark_expired(v_conversation_ids, v_seqs);
+            perform chat_private.keep_expires_from(
+                array(select distinct unnest(v_conversation_ids))
+            );
+        end if;
+        if v_number < v_left then
             v_phase := 'purge';
             v_at := '-infinity';
             v_id := '00000000-0000-0000-0000-000000000000';
-            exit;
+        else
+            -- The last may have more, if it had any: the next batch begins with it.
+            v_place := case
+                when v_seqs[v_number] is null then v_number
+                else array_position(v_conversation_ids, v_conversation_ids[v_number]) - 1
+            end;
+            if v_place > 0 then
+                v_at := v_times[v_place];
+                v_id := v_conversation_ids[v_place];
+            end if;
         end if;
-        v_number := chat_private.mark_expired(v_conversation, v_left);
-        v_marked := v_marked + v_number;
-        if v_number < v_left then
-            v_at := v_conversation.expires_from;
-            v_id := v_conversation.id;
-        end if;
-        v_left := v_left - greatest(v_number, 1);
-    end loop;
+        v_left := v_left - v_number;
+    end if;
 
     if v_phase = 'purge' and v_left > 0 then
         select
             array_agg(d.conversation_id),
             array_agg(d.message_seq),
-            (array_agg(d.due_at))[count(*)],
-            (array_agg(d.conversation_id))[count(*)],
-            (array_agg(d.message_seq))[count(*)],
+            array_agg(d.due_at),
             count(*)
-        into v_conversation_ids, v_seqs, v_at, v_id, v_seq, v_number
+        into v_conversation_ids, v_seqs, v_times, v_number
         from (
             select
                 r.due_at,
                 r.conversation_id,
                 r.message_seq
             from chat_private.deleted_messages as r
+            inner join chat.conversations as c on r.conversation_id = c.id
             where
                 r.due_at <= v_now
                 and (r.due_at, r.conversation_id, r.message_seq) > (v_at, v_id, v_seq)
             order by r.due_at, r.conversation_id, r.message_seq
             limit v_left
+            for no key update of c skip locked
         ) as d;
+        if v_number > 0 then
+            v_purged := chat_private.purge_removed(v_conversation_ids, v_seqs);
+        end if;
         if v_number < v_left then
             v_phase := 'done';
+        else
+            v_at := v_times[v_number];
+            v_id := v_conversation_ids[v_number];
+            v_seq := v_seqs[v_number];
         end if;
-        v_locked_ids := array(
-            select c.id
-            from chat.conversations as c
-            where c.id = any (v_conversation_ids)
-            order by c.id
-            for no key update skip locked
-        );
-        for v_batch in
-            select
-                c.tenant_id,
-                array_agg(d.conversation_id) as conversation_ids,
-                array_agg(d.seq) as seqs
-            from unnest(v_conversation_ids, v_seqs) as d (conversation_id, seq)
-            inner join chat.conversations as c on d.conversation_id = c.id
-            where c.id = any (v_locked_ids)
-            group by c.tenant_id
-            order by c.tenant_id
-        loop
-            v_purged := v_purged + chat_private.purge_removed(
-                v_batch.tenant_id, v_batch.conversation_ids, v_batch.seqs
-            );
-        end loop;
     end if;
     if v_phase = 'done' then
         -- Their files go as those of messages do: functions/purge-attachments.
@@ -5566,6 +5592,104 @@ begin
 end;
 $$;
 
+CREATE FUNCTION chat_private.changed_expiries(conversation_ids uuid[], seqs bigint[]) RETURNS TABLE(conversation_id uuid, seq bigint, expires_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+    return query
+    with judged as (
+        select
+            m.conversation_id,
+            m.seq,
+            m.sender_id,
+            m.created_at,
+            m.expires_at,
+            r.kept_until,
+            c.tenant_id,
+            c.retention,
+            t.tier,
+            -- Where all who take part count, or somebody's tier changes, it is theirs alone.
+            case when s.retention_mode = 'longest_tier' then c.id end as room_id,
+            case
+                when exists (
+                    select
+                    from chat.tier_changes as g
+                    where
+                        g.tenant_id = c.tenant_id
+                        and g.user_id = m.sender_id
+                        and g.ended_at is null
+                ) then m.sender_id
+            end as changing_id
+        from unnest(changed_expiries.conversation_ids, changed_expiries.seqs)
+            as p (conversation_id, seq)
+        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+        inner join chat.conversations as c on m.conversation_id = c.id
+        inner join chat.settings as s on c.tenant_id = s.tenant_id
+        left join chat.tenant_members as t
+            on c.tenant_id = t.tenant_id and m.sender_id = t.user_id
+        left join chat_private.restored_messages as r
+            on m.conversation_id = r.conversation_id and m.seq = r.message_seq
+    ),
+
+    numbered as (
+        select
+            j.*,
+            row_number() over (
+                partition by j.tenant_id, j.retention, j.tier, j.room_id, j.changing_id
+                order by j.created_at
+            ) as place
+        from judged as j
+    ),
+
+    -- By these it answers the same, so it is asked once for all that are alike.
+    asked as materialized (
+        select
+            n.*,
+            case
+                when n.place = 1 then chat_private.lifetimes_for(n.conversation_id, n.sender_id)
+            end as first_lifetimes
+        from numbered as n
+    ),
+
+    ruled as (
+        select
+            a.*,
+            first_value(a.first_lifetimes) over (
+                partition by a.tenant_id, a.retention, a.tier, a.room_id, a.changing_id
+                order by a.place
+            ) as lifetimes
+        from asked as a
+    ),
+
+    expiries as materialized (
+        select
+            r.conversation_id,
+            r.seq,
+            r.expires_at as written_at,
+            case
+                when r.lifetimes is null then r.expires_at
+                when r.kept_until is null then chat_private.expiry(r.created_at, r.lifetimes)
+                else nullif(
+                    greatest(
+                        coalesce(chat_private.expiry(r.created_at, r.lifetimes), 'infinity'),
+                        r.kept_until
+                    ),
+                    'infinity'
+                )
+            end as expires_at
+        from ruled as r
+    )
+
+    select
+        e.conversation_id,
+        e.seq,
+        e.expires_at
+    from expiries as e
+    where e.written_at is distinct from e.expires_at;
+end;
+$$;
+
 CREATE FUNCTION chat_private.changes_between(before jsonb, after jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
@@ -6137,33 +6261,39 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.drop_receipts(conversation_ids uuid[]) RETURNS bigint
+CREATE FUNCTION chat_private.drop_receipts(conversation_ids uuid[]) RETURNS TABLE(tenant_id uuid, dropped bigint)
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
-declare
-    v_number bigint;
 begin
-    delete from chat.receipts as r
-    using
-        (
-            select
-                c.id,
-                coalesce(
-                    (select min(m.seq) from chat.messages as m where m.conversation_id = c.id),
-                    c.last_seq + 1
-                ) as first_seq
-            from chat.conversations as c
-            where c.id = any (drop_receipts.conversation_ids)
-        ) as f
-    -- By participant: of theirs alone, and by an index.
-    inner join chat.participants as p on f.id = p.conversation_id
-    where
-        r.conversation_id = p.conversation_id
-        and r.user_id = p.user_id
-        and r.last_delivered_seq < f.first_seq;
-    get diagnostics v_number = row_count;
-    return v_number;
+    return query
+    with dropped as (
+        delete from chat.receipts as r
+        using
+            (
+                select
+                    c.id,
+                    coalesce(
+                        (select min(m.seq) from chat.messages as m where m.conversation_id = c.id),
+                        c.last_seq + 1
+                    ) as first_seq
+                from (select distinct unnest(drop_receipts.conversation_ids) as id) as u
+                inner join chat.conversations as c on u.id = c.id
+            ) as f
+        -- By participant: of theirs alone, and by an index.
+        inner join chat.participants as p on f.id = p.conversation_id
+        where
+            r.conversation_id = p.conversation_id
+            and r.user_id = p.user_id
+            and r.last_delivered_seq < f.first_seq
+        returning p.tenant_id
+    )
+
+    select
+        d.tenant_id,
+        count(*)
+    from dropped as d
+    group by d.tenant_id;
 end;
 $$;
 
@@ -6181,24 +6311,24 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.drop_tombstones(conversation_ids uuid[], seqs bigint[]) RETURNS integer
+CREATE FUNCTION chat_private.drop_tombstones(conversation_ids uuid[], seqs bigint[]) RETURNS TABLE(tenant_id uuid, dropped bigint)
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
     v_now constant timestamptz := chat_private.now();
-    v_dropped integer := 0;
-    v_conversation_ids uuid [];
-    v_seqs bigint [];
+    -- Those to look at, and those that went.
+    v_conversation_ids uuid [] := drop_tombstones.conversation_ids;
+    v_seqs bigint [] := drop_tombstones.seqs;
+    v_dropped_ids uuid [] := '{}'::uuid [];
+    v_step_ids uuid [];
 begin
-    -- Again while that sets free what the dropped ones referred to.
     loop
         select
             array_agg(m.conversation_id),
             array_agg(m.seq)
         into v_conversation_ids, v_seqs
-        from unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
-            as p (conversation_id, seq)
+        from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
         inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
         where
             m.expires_at <= v_now
@@ -6232,69 +6362,188 @@ begin
                     p.conversation_id = d.conversation_id
                     and p.seq in (d.reply_to_seq, d.thread_root_seq)
         ) as t;
-        delete from chat.messages as m
-        using unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
-        where m.conversation_id = p.conversation_id and m.seq = p.seq;
-        v_dropped := v_dropped + cardinality(v_seqs);
+        -- And again while that sets free what the dropped ones referred to.
+        with dropped as (
+            delete from chat.messages as m
+            using unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+            where m.conversation_id = p.conversation_id and m.seq = p.seq
+            returning
+                m.conversation_id,
+                m.reply_to_seq,
+                m.thread_root_seq
+        ),
+
+        referred as (
+            select
+                d.conversation_id,
+                d.reply_to_seq as seq
+            from dropped as d
+            union
+            select
+                d.conversation_id,
+                d.thread_root_seq
+            from dropped as d
+        ),
+
+        freed as (
+            select
+                r.conversation_id,
+                r.seq
+            from referred as r
+            intersect
+            select
+                p.conversation_id,
+                p.seq
+            from unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
+                as p (conversation_id, seq)
+        )
+
+        select
+            (select array_agg(d.conversation_id) from dropped as d),
+            array_agg(f.conversation_id),
+            array_agg(f.seq)
+        into v_step_ids, v_conversation_ids, v_seqs
+        from freed as f;
+        v_dropped_ids := v_dropped_ids || v_step_ids;
     end loop;
     -- Of what stays: when to look again. Those that refer to it are themselves dropped a window
     -- after they expire, or later.
     update chat_private.deleted_messages as d
-    set due_at = greatest(
-        v_now + interval '1 hour',
-        coalesce(m.expires_at, 'infinity'),
-        (
-            select max(coalesce(r.expires_at, 'infinity'))
-            from chat.messages as r
-            where
-                r.conversation_id = m.conversation_id
-                and m.seq in (r.reply_to_seq, r.thread_root_seq)
+    set body = null,
+        metadata = '{}',
+        deleted_by = null,
+        purged_at = coalesce(d.purged_at, v_now),
+        due_at = greatest(
+            v_now + interval '1 hour',
+            coalesce(m.expires_at, 'infinity'),
+            (
+                select max(coalesce(r.expires_at, 'infinity'))
+                from chat.messages as r
+                where
+                    r.conversation_id = m.conversation_id
+                    and m.seq in (r.reply_to_seq, r.thread_root_seq)
+            )
         )
-    )
     from chat.messages as m
     inner join unnest(drop_tombstones.conversation_ids, drop_tombstones.seqs)
         as p (conversation_id, seq)
         on m.conversation_id = p.conversation_id and m.seq = p.seq
     where d.conversation_id = m.conversation_id and d.message_seq = m.seq;
-    return v_dropped;
+    return query
+    select
+        (select c.tenant_id from chat.conversations as c where c.id = d.id),
+        count(*)
+    from unnest(v_dropped_ids) as d (id)
+    group by 1;
 end;
 $$;
 
-CREATE FUNCTION chat_private.empty_messages(conversation_ids uuid[], seqs bigint[]) RETURNS jsonb
+CREATE FUNCTION chat_private.empty_messages(conversation_ids uuid[], seqs bigint[]) RETURNS TABLE(tenant_id uuid, counts jsonb)
     LANGUAGE plpgsql
     SET search_path TO ''
-    AS $_$
-declare
-    v_counts jsonb := '{}'::jsonb;
-    v_number bigint;
-    v_table text;
+    AS $$
 begin
-    foreach v_table in array array[
-        'message_revisions', 'reactions', 'poll_votes', 'mentions', 'pins', 'saved_messages',
-        'attachments', 'notifications'
-    ]
-    loop
-        execute format(
-            'delete from chat.%I as t using unnest($1, $2) as p (conversation_id, seq) '
-            'where t.conversation_id = p.conversation_id and t.message_seq = p.seq',
-            v_table
-        )
-        using empty_messages.conversation_ids, empty_messages.seqs;
-        get diagnostics v_number = row_count;
-        if v_number > 0 then
-            v_counts := v_counts || jsonb_build_object(v_table, v_number);
-        end if;
-    end loop;
-    update chat_private.deleted_messages as d
-    set body = null,
-        metadata = '{}',
-        deleted_by = null,
-        purged_at = chat_private.now()
-    from unnest(empty_messages.conversation_ids, empty_messages.seqs) as p (conversation_id, seq)
-    where d.conversation_id = p.conversation_id and d.message_seq = p.seq;
-    return v_counts;
+    return query
+    with emptied as materialized (
+        select
+            p.conversation_id,
+            p.seq
+        from unnest(empty_messages.conversation_ids, empty_messages.seqs)
+            as p (conversation_id, seq)
+    ),
+
+    message_revisions as (
+        delete from chat.message_revisions as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    reactions as (
+        delete from chat.reactions as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    poll_votes as (
+        delete from chat.poll_votes as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    mentions as (
+        delete from chat.mentions as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    pins as (
+        delete from chat.pins as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    saved_messages as (
+        delete from chat.saved_messages as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    attachments as (
+        delete from chat.attachments as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    notifications as (
+        delete from chat.notifications as t
+        using emptied as e
+        where t.conversation_id = e.conversation_id and t.message_seq = e.seq
+        returning t.conversation_id
+    ),
+
+    gone (name, conversation_id) as (
+        select 'message_revisions', t.conversation_id from message_revisions as t
+        union all
+        select 'reactions', t.conversation_id from reactions as t
+        union all
+        select 'poll_votes', t.conversation_id from poll_votes as t
+        union all
+        select 'mentions', t.conversation_id from mentions as t
+        union all
+        select 'pins', t.conversation_id from pins as t
+        union all
+        select 'saved_messages', t.conversation_id from saved_messages as t
+        union all
+        select 'attachments', t.conversation_id from attachments as t
+        union all
+        select 'notifications', t.conversation_id from notifications as t
+    ),
+
+    numbers as (
+        select
+            -- Not a join, for which few may read all conversations; as below.
+            (select c.tenant_id from chat.conversations as c where c.id = g.conversation_id)
+                as tenant_id,
+            g.name,
+            count(*) as number
+        from gone as g
+        group by 1, g.name
+    )
+
+    select
+        n.tenant_id,
+        jsonb_object_agg(n.name, n.number)
+    from numbers as n
+    group by n.tenant_id;
 end;
-$_$;
+$$;
 
 CREATE FUNCTION chat_private.encode_search_hit(hit chat_private.search_hit) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -6360,7 +6609,9 @@ CREATE FUNCTION chat_private.erase_messages(user_id uuid, max_count integer) RET
     AS $$
 declare
     v_conversation chat.conversations;
+    v_conversation_ids uuid [];
     v_seqs bigint [];
+    v_living_seqs bigint [];
     v_counts jsonb;
 begin
     select p.conversation_id into v_conversation.id
@@ -6384,27 +6635,26 @@ begin
         where m.conversation_id = v_conversation.id and m.sender_id = erase_messages.user_id
         limit erase_messages.max_count
     );
+    v_conversation_ids := array_fill(v_conversation.id, array[cardinality(v_seqs)]);
+    v_living_seqs := array(
+        select m.seq
+        from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+        where m.deleted_at is null
+    );
     perform chat_private.remove_messages(
-        v_conversation,
-        array(
-            select m.seq
-            from chat.messages as m
-            where
-                m.conversation_id = v_conversation.id
-                and m.seq = any (v_seqs)
-                and m.deleted_at is null
-        ),
+        array_fill(v_conversation.id, array[cardinality(v_living_seqs)]),
+        v_living_seqs,
         is_expired => false
     );
-    v_counts := chat_private.empty_messages(
-        array_fill(v_conversation.id, array[cardinality(v_seqs)]), v_seqs
-    );
+    perform chat_private.keep_expires_from(array[v_conversation.id]);
+    select e.counts into v_counts
+    from chat_private.empty_messages(v_conversation_ids, v_seqs) as e;
     update chat.messages as m
     set sender_id = null
-    where m.conversation_id = v_conversation.id and m.seq = any (v_seqs);
-    perform chat_private.drop_tombstones(
-        array_fill(v_conversation.id, array[cardinality(v_seqs)]), v_seqs
-    );
+    from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+    where m.conversation_id = p.conversation_id and m.seq = p.seq;
+    perform chat_private.drop_tombstones(v_conversation_ids, v_seqs);
     if not exists (
         select
         from chat.messages as m
@@ -6412,7 +6662,7 @@ begin
     ) then
         perform chat_private.announce_rewritten(v_conversation.id);
     end if;
-    return v_counts || jsonb_build_object('messages', cardinality(v_seqs));
+    return coalesce(v_counts, '{}') || jsonb_build_object('messages', cardinality(v_seqs));
 end;
 $$;
 
@@ -6442,52 +6692,6 @@ begin
     return '{}'::jsonb;
 end;
 $_$;
-
-CREATE FUNCTION chat_private.expiries(conversation_id uuid, seqs bigint[]) RETURNS TABLE(seq bigint, expires_at timestamp with time zone)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-begin
-    return query
-    with judged as (
-        select
-            m.seq,
-            m.sender_id,
-            m.created_at,
-            m.expires_at
-        from unnest(
-            array_fill(expiries.conversation_id, array[cardinality(expiries.seqs)]), expiries.seqs
-        ) as p (conversation_id, seq)
-        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
-    ),
-
-    -- Once a sender, not once a message.
-    senders as materialized (
-        select
-            d.sender_id,
-            chat_private.lifetimes_for(expiries.conversation_id, d.sender_id) as lifetimes
-        from (select distinct j.sender_id from judged as j) as d
-    )
-
-    select
-        j.seq,
-        case
-            when s.lifetimes is null then j.expires_at
-            when r.kept_until is null then chat_private.expiry(j.created_at, s.lifetimes)
-            else nullif(
-                greatest(
-                    coalesce(chat_private.expiry(j.created_at, s.lifetimes), 'infinity'),
-                    r.kept_until
-                ),
-                'infinity'
-            )
-        end
-    from judged as j
-    inner join senders as s on j.sender_id is not distinct from s.sender_id
-    left join chat_private.restored_messages as r
-        on r.conversation_id = expiries.conversation_id and j.seq = r.message_seq;
-end;
-$$;
 
 CREATE FUNCTION chat_private.expiry(created_at timestamp with time zone, lifetimes chat_private.lifetime[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -6959,44 +7163,45 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.keep_expires_from(conversation_id uuid) RETURNS void
+CREATE FUNCTION chat_private.keep_expires_from(conversation_ids uuid[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
-declare
-    v_day date;
-    v_expires_from timestamptz;
-    v_number integer;
 begin
-    select (m.expires_at at time zone 'UTC')::date into v_day
-    from chat.messages as m
-    where
-        m.conversation_id = keep_expires_from.conversation_id
-        and m.deleted_at is null
-        and m.expires_at is not null
-    order by (m.expires_at at time zone 'UTC')::date
-    limit 1;
-    select
-        min(f.expires_at),
-        count(*)
-    into v_expires_from, v_number
-    from (
-        select m.expires_at
-        from chat.messages as m
-        where
-            m.conversation_id = keep_expires_from.conversation_id
-            and m.deleted_at is null
-            and (m.expires_at at time zone 'UTC')::date = v_day
-        limit 1000
-    ) as f;
-    if v_number = 1000 then
-        v_expires_from := v_day::timestamp at time zone 'UTC';
-    end if;
     update chat.conversations as c
-    set expires_from = v_expires_from
-    where
-        c.id = keep_expires_from.conversation_id
-        and c.expires_from is distinct from v_expires_from;
+    set expires_from = k.expires_from
+    from (
+        select
+            u.id,
+            case
+                when f.number = 1000 then d.day::timestamp at time zone 'UTC'
+                else f.expires_from
+            end as expires_from
+        from unnest(keep_expires_from.conversation_ids) as u (id)
+        left join lateral (
+            select (m.expires_at at time zone 'UTC')::date as day
+            from chat.messages as m
+            where
+                m.conversation_id = u.id and m.deleted_at is null and m.expires_at is not null
+            order by (m.expires_at at time zone 'UTC')::date
+            limit 1
+        ) as d on true
+        cross join lateral (
+            select
+                min(e.expires_at) as expires_from,
+                count(*) as number
+            from (
+                select m.expires_at
+                from chat.messages as m
+                where
+                    m.conversation_id = u.id
+                    and m.deleted_at is null
+                    and (m.expires_at at time zone 'UTC')::date = d.day
+                limit 1000
+            ) as e
+        ) as f
+    ) as k
+    where c.id = k.id and c.expires_from is distinct from k.expires_from;
 end;
 $$;
 
@@ -7424,48 +7629,29 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.mark_expired(conversation chat.conversations, max_count integer) RETURNS integer
+CREATE FUNCTION chat_private.mark_expired(conversation_ids uuid[], seqs bigint[]) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
     v_now constant timestamptz := chat_private.now();
-    v_held_ids constant uuid [] := array(
-        select h.user_id
-        from chat.legal_holds as h
-        where h.tenant_id = conversation.tenant_id and h.user_id is not null
-    );
+    v_conversation_ids uuid [];
     v_seqs bigint [];
 begin
-    v_seqs := array(
-        select m.seq
-        from chat.messages as m
-        where
-            m.conversation_id = conversation.id
-            and m.deleted_at is null
-            and (m.expires_at at time zone 'UTC')::date <= (v_now at time zone 'UTC')::date
-            and m.expires_at <= v_now
-            and (m.sender_id is null or m.sender_id <> all (v_held_ids))
-        order by (m.expires_at at time zone 'UTC')::date
-        limit mark_expired.max_count
-    );
-    if cardinality(v_seqs) = 0 then
-        perform chat_private.keep_expires_from(conversation.id);
-        return 0;
-    end if;
     -- Judged again by the policy of today: what is written may be of before it changed.
-    if chat_private.rewrite_expiries(conversation.id, v_seqs) > 0 then
-        v_seqs := array(
-            select m.seq
-            from unnest(array_fill(conversation.id, array[cardinality(v_seqs)]), v_seqs)
-                as d (conversation_id, seq)
-            inner join chat.messages as m
-                on d.conversation_id = m.conversation_id and d.seq = m.seq
-            where m.expires_at <= v_now
-        );
+    perform chat_private.rewrite_expiries(mark_expired.conversation_ids, mark_expired.seqs);
+    -- And another sweep may have marked them before this one had the lock.
+    select
+        array_agg(m.conversation_id),
+        array_agg(m.seq)
+    into v_conversation_ids, v_seqs
+    from unnest(mark_expired.conversation_ids, mark_expired.seqs) as p (conversation_id, seq)
+    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+    where m.deleted_at is null and m.expires_at <= v_now;
+    if v_seqs is not null then
+        perform chat_private.remove_messages(v_conversation_ids, v_seqs, is_expired => true);
     end if;
-    perform chat_private.remove_messages(conversation, v_seqs, is_expired => true);
-    return cardinality(v_seqs);
+    return coalesce(cardinality(v_seqs), 0);
 end;
 $$;
 
@@ -7954,87 +8140,101 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.purge_removed(tenant_id uuid, conversation_ids uuid[], seqs bigint[]) RETURNS integer
+CREATE FUNCTION chat_private.purge_removed(conversation_ids uuid[], seqs bigint[]) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
     v_now constant timestamptz := chat_private.now();
-    v_window constant interval := (chat_private.settings_for(purge_removed.tenant_id)).restore_window;
-    v_has_holds constant boolean := exists (
-        select
+    v_held_tenant_ids constant uuid [] := array(
+        select distinct h.tenant_id
         from chat.legal_holds as h
-        where h.tenant_id = purge_removed.tenant_id
     );
     v_conversation_ids uuid [];
     v_seqs bigint [];
-    v_record jsonb;
-    v_rows jsonb := '{}'::jsonb;
-    v_dropped integer;
+    v_full_ids uuid [];
+    v_full_seqs bigint [];
+    v_records jsonb;
+    v_rows jsonb;
+    v_dropped jsonb;
+    v_receipts jsonb;
+    v_tenant_ids uuid [];
+    v_tenant_id uuid;
 begin
     -- Judged again by the policy of today: what lives by it comes back.
-    perform chat_private.rewrite_expiries(g.conversation_id, g.seqs)
-    from (
-        select
-            p.conversation_id,
-            array_agg(p.seq) as seqs
-        from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
-        group by p.conversation_id
-    ) as g;
+    perform chat_private.rewrite_expiries(purge_removed.conversation_ids, purge_removed.seqs);
+
     -- What is held is looked at again when a hold is lifted, and what has got a longer window, when
     -- that ends.
-    update chat_private.deleted_messages as d
-    set due_at = j.due_at
-    from (
+    with found as materialized (
         select
             m.conversation_id,
             m.seq,
-            case
-                when
-                    v_has_holds
-                    and chat_private.is_held(
-                        purge_removed.tenant_id, m.conversation_id, m.sender_id
-                    )
-                    then 'infinity'
-                when r.purged_at is null then r.removed_at + v_window
-            end as due_at
+            m.id,
+            m.sender_id
         from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
         inner join chat.messages as m
             on p.conversation_id = m.conversation_id and p.seq = m.seq
-        inner join chat_private.deleted_messages as r
-            on p.conversation_id = r.conversation_id and p.seq = r.message_seq
-    ) as j
-    where
-        d.conversation_id = j.conversation_id and d.message_seq = j.seq and j.due_at > v_now;
+    ),
 
-    with sizes as (
+    judged as materialized (
         select
-            d.conversation_id,
-            d.message_seq as seq,
+            c.tenant_id,
+            m.conversation_id,
+            m.seq,
             m.id,
-            coalesce(t.tier, 'none') as tier,
+            m.sender_id,
+            d.purged_at is null as is_full,
             coalesce(octet_length(d.body), 0) + octet_length(d.metadata::text) as bytes,
+            greatest(
+                d.due_at,
+                case
+                    when
+                        c.tenant_id = any (v_held_tenant_ids)
+                        and chat_private.is_held(c.tenant_id, m.conversation_id, m.sender_id)
+                        then 'infinity'
+                    when d.purged_at is null then d.removed_at + s.restore_window
+                end
+            ) as due_at
+        from found as m
+        inner join chat_private.deleted_messages as d
+            on m.conversation_id = d.conversation_id and m.seq = d.message_seq
+        inner join chat.conversations as c on m.conversation_id = c.id
+        inner join chat.settings as s on c.tenant_id = s.tenant_id
+    ),
+
+    put_off as (
+        update chat_private.deleted_messages as d
+        set due_at = j.due_at
+        from judged as j
+        where
+            d.conversation_id = j.conversation_id and d.message_seq = j.seq and j.due_at > v_now
+    ),
+
+    sizes as (
+        select
+            j.tenant_id,
+            j.id,
+            coalesce(t.tier, 'none') as tier,
+            j.bytes,
             a.files,
             a.file_bytes
-        from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
-        inner join chat_private.deleted_messages as d
-            on p.conversation_id = d.conversation_id and p.seq = d.message_seq
-        inner join chat.messages as m
-            on p.conversation_id = m.conversation_id and p.seq = m.seq
+        from judged as j
         left join chat.tenant_members as t
-            on t.tenant_id = purge_removed.tenant_id and m.sender_id = t.user_id
+            on j.tenant_id = t.tenant_id and j.sender_id = t.user_id
         cross join lateral (
             select
                 count(*) as files,
                 coalesce(sum(f.size_bytes), 0) as file_bytes
             from chat.attachments as f
-            where f.conversation_id = p.conversation_id and f.message_seq = p.seq
+            where f.conversation_id = j.conversation_id and f.message_seq = j.seq
         ) as a
-        where d.purged_at is null and d.due_at <= v_now
+        where j.is_full and j.due_at <= v_now
     ),
 
     tiers as (
         select
+            z.tenant_id,
             z.tier,
             jsonb_build_object(
                 'messages', count(*),
@@ -8043,52 +8243,67 @@ begin
                 'file_bytes', sum(z.file_bytes)
             ) as sums
         from sizes as z
-        group by z.tier
+        group by z.tenant_id, z.tier
+    ),
+
+    records as (
+        select
+            z.tenant_id,
+            jsonb_build_object(
+                'messages', count(*),
+                'bytes', sum(z.bytes),
+                'files', sum(z.files),
+                'file_bytes', sum(z.file_bytes),
+                'digest',
+                encode(
+                    sha256(convert_to(string_agg(z.id::text, ',' order by z.id), 'UTF8')), 'hex'
+                ),
+                'tiers',
+                (
+                    select jsonb_object_agg(t.tier, t.sums)
+                    from tiers as t
+                    where t.tenant_id = z.tenant_id
+                )
+            ) as record
+        from sizes as z
+        group by z.tenant_id
     )
 
     select
-        array_agg(z.conversation_id),
-        array_agg(z.seq),
-        jsonb_build_object(
-            'messages', count(*),
-            'bytes', sum(z.bytes),
-            'files', sum(z.files),
-            'file_bytes', sum(z.file_bytes),
-            'digest',
-            encode(
-                sha256(convert_to(string_agg(z.id::text, ',' order by z.id), 'UTF8')), 'hex'
-            ),
-            'tiers',
-            (select jsonb_object_agg(t.tier, t.sums) from tiers as t)
-        )
-    into v_conversation_ids, v_seqs, v_record
-    from sizes as z;
-    if v_seqs is not null then
-        v_rows := chat_private.empty_messages(v_conversation_ids, v_seqs);
-    end if;
-    select
-        array_agg(d.conversation_id),
-        array_agg(d.message_seq)
-    into v_conversation_ids, v_seqs
-    from unnest(purge_removed.conversation_ids, purge_removed.seqs) as p (conversation_id, seq)
-    inner join chat_private.deleted_messages as d
-        on p.conversation_id = d.conversation_id and p.seq = d.message_seq
-    where d.due_at <= v_now;
+        array_agg(j.conversation_id),
+        array_agg(j.seq),
+        array_agg(j.conversation_id) filter (where j.is_full),
+        array_agg(j.seq) filter (where j.is_full),
+        array_agg(distinct j.tenant_id order by j.tenant_id),
+        (select jsonb_object_agg(r.tenant_id, r.record) from records as r)
+    into v_conversation_ids, v_seqs, v_full_ids, v_full_seqs, v_tenant_ids, v_records
+    from judged as j
+    where j.due_at <= v_now;
     if v_seqs is null then
         return 0;
     end if;
-    v_dropped := chat_private.drop_tombstones(v_conversation_ids, v_seqs);
-    v_rows := chat_private.add_counts(
-        v_rows,
-        jsonb_build_object('receipts', chat_private.drop_receipts(v_conversation_ids))
-    );
-    perform chat_private.record_audit(
-        purge_removed.tenant_id,
-        'messages_purged',
-        null,
-        null,
-        v_record || jsonb_build_object('tombstones', v_dropped, 'rows', v_rows)
-    );
+    select jsonb_object_agg(e.tenant_id, e.counts) into v_rows
+    from chat_private.empty_messages(v_full_ids, v_full_seqs) as e;
+    select jsonb_object_agg(t.tenant_id, t.dropped) into v_dropped
+    from chat_private.drop_tombstones(v_conversation_ids, v_seqs) as t;
+    select jsonb_object_agg(t.tenant_id, jsonb_build_object('receipts', t.dropped)) into v_receipts
+    from chat_private.drop_receipts(v_conversation_ids) as t;
+    -- At the end, and in one order: each locks the end of a tenant's chain.
+    foreach v_tenant_id in array v_tenant_ids
+    loop
+        perform chat_private.record_audit(
+            v_tenant_id,
+            'messages_purged',
+            null,
+            null,
+            coalesce(v_records -> v_tenant_id::text, '{}') || jsonb_build_object(
+                'tombstones', coalesce((v_dropped -> v_tenant_id::text)::integer, 0),
+                'rows',
+                coalesce(v_rows -> v_tenant_id::text, '{}')
+                || coalesce(v_receipts -> v_tenant_id::text, '{}')
+            )
+        );
+    end loop;
     return cardinality(v_seqs);
 end;
 $$;
@@ -8650,16 +8865,12 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.remove_messages(conversation chat.conversations, seqs bigint[], is_expired boolean) RETURNS void
+CREATE FUNCTION chat_private.remove_messages(conversation_ids uuid[], seqs bigint[], is_expired boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
     v_now constant timestamptz := chat_private.now();
-    v_window constant interval := (chat_private.settings_for(conversation.tenant_id)).restore_window;
-    v_conversation_ids constant uuid [] := array_fill(
-        conversation.id, array[cardinality(remove_messages.seqs)]
-    );
     v_thread record;
     v_root chat.messages;
     v_conversation chat.conversations;
@@ -8674,24 +8885,32 @@ begin
         m.metadata,
         remove_messages.is_expired,
         v_now,
-        v_now + v_window
-    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
-    inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq;
+        v_now + (
+            -- Not a join, for which few may read all conversations.
+            select s.restore_window
+            from chat.conversations as c
+            inner join chat.settings as s on c.tenant_id = s.tenant_id
+            where c.id = m.conversation_id
+        )
+    from unnest(remove_messages.conversation_ids, remove_messages.seqs) as p (conversation_id, seq)
+    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq;
     update chat.messages as m
     set body = null,
         metadata = '{}',
         deleted_at = v_now
-    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
-    where m.conversation_id = d.conversation_id and m.seq = d.seq;
+    from unnest(remove_messages.conversation_ids, remove_messages.seqs) as p (conversation_id, seq)
+    where m.conversation_id = p.conversation_id and m.seq = p.seq;
 
     -- As count_gone does, for all at once.
     update chat.participants as p
     set read_count = p.read_count + g.number
     from (
         select
+            u.conversation_id,
             u.user_id,
             count(*) as number
-        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        from unnest(remove_messages.conversation_ids, remove_messages.seqs)
+            as d (conversation_id, seq)
         inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
         inner join chat.participants as u
             on
@@ -8699,42 +8918,50 @@ begin
                 and m.seq > u.last_read_seq
                 and m.sender_id is distinct from u.user_id
         where m.kind <> 'system'
-        group by u.user_id
+        group by u.conversation_id, u.user_id
     ) as g
-    where p.conversation_id = conversation.id and p.user_id = g.user_id;
+    where p.conversation_id = g.conversation_id and p.user_id = g.user_id;
     update chat.participant_settings as s
     set unread_from_seq = s.unread_from_seq
+    from (
+        select
+            u.conversation_id,
+            u.user_id
+        from (select distinct unnest(remove_messages.conversation_ids) as id) as c
+        inner join chat.participant_settings as u on c.id = u.conversation_id
+        where u.unread_from_seq is not null
+        union
+        select
+            h.conversation_id,
+            h.user_id
+        from unnest(remove_messages.conversation_ids, remove_messages.seqs)
+            as d (conversation_id, seq)
+        inner join chat.hidden_messages as h
+            on d.conversation_id = h.conversation_id and d.seq = h.message_seq
+    ) as g
     where
-        s.conversation_id = conversation.id
-        and (
-            s.unread_from_seq is not null
-            or exists (
-                select
-                from chat.hidden_messages as h
-                where
-                    h.conversation_id = s.conversation_id
-                    and h.user_id = s.user_id
-                    and h.message_seq = any (remove_messages.seqs)
-            )
-        )
+        s.conversation_id = g.conversation_id
+        and s.user_id = g.user_id
         and s.unread_adjustment <> chat_private.unread_adjustment(s);
 
     for v_thread in
         select
+            m.conversation_id,
             m.thread_root_seq as seq,
             count(*) as number
-        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        from unnest(remove_messages.conversation_ids, remove_messages.seqs)
+            as d (conversation_id, seq)
         inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
         where m.thread_root_seq is not null
-        group by m.thread_root_seq
-        order by m.thread_root_seq
+        group by m.conversation_id, m.thread_root_seq
+        order by m.conversation_id, m.thread_root_seq
     loop
         update chat.messages as m
         set thread_count = m.thread_count - v_thread.number
-        where m.conversation_id = conversation.id and m.seq = v_thread.seq
+        where m.conversation_id = v_thread.conversation_id and m.seq = v_thread.seq
         returning m.* into v_root;
         if v_root.expires_at is null or v_root.expires_at > v_now then
-            v_conversation := chat_private.touch_message(conversation.id, v_root.seq);
+            v_conversation := chat_private.touch_message(v_root.conversation_id, v_root.seq);
             v_root.rev := v_conversation.rev;
             v_root.is_changed := true;
             perform chat_private.broadcast_change(
@@ -8744,7 +8971,6 @@ begin
             );
         end if;
     end loop;
-    perform chat_private.keep_expires_from(conversation.id);
 end;
 $$;
 
@@ -8984,48 +9210,41 @@ begin
 end;
 $$;
 
-CREATE FUNCTION chat_private.rewrite_expiries(conversation_id uuid, seqs bigint[]) RETURNS integer
+CREATE FUNCTION chat_private.rewrite_expiries(conversation_ids uuid[], seqs bigint[]) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
-    v_changed bigint [];
+    v_conversation_ids uuid [];
+    v_seqs bigint [];
 begin
     with rewritten as (
         update chat.messages as m
         set expires_at = e.expires_at
-        from (
-            select
-                -- Not the constant, as in chat_private.expiries.
-                p.conversation_id,
-                x.seq,
-                x.expires_at
-            from chat_private.expiries(rewrite_expiries.conversation_id, rewrite_expiries.seqs) as x
-            inner join unnest(
-                array_fill(
-                    rewrite_expiries.conversation_id, array[cardinality(rewrite_expiries.seqs)]
-                ),
-                rewrite_expiries.seqs
-            ) as p (conversation_id, seq) on x.seq = p.seq
+        from chat_private.changed_expiries(
+            rewrite_expiries.conversation_ids, rewrite_expiries.seqs
         ) as e
-        where
-            m.conversation_id = e.conversation_id
-            and m.seq = e.seq
-            and m.expires_at is distinct from e.expires_at
-        returning m.seq
+        where m.conversation_id = e.conversation_id and m.seq = e.seq
+        returning
+            m.conversation_id,
+            m.seq
     )
 
-    select array_agg(r.seq) into v_changed
+    select
+        array_agg(r.conversation_id),
+        array_agg(r.seq)
+    into v_conversation_ids, v_seqs
     from rewritten as r;
+    if v_seqs is null then
+        return 0;
+    end if;
     perform chat_private.unbury_message(m.conversation_id, m.seq)
-    from chat_private.deleted_messages as d
-    inner join chat.messages as m on d.conversation_id = m.conversation_id and d.message_seq = m.seq
-    where
-        d.conversation_id = rewrite_expiries.conversation_id
-        and d.message_seq = any (v_changed)
-        and d.is_expired
-        and (m.expires_at is null or m.expires_at > chat_private.now());
-    return coalesce(cardinality(v_changed), 0);
+    from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+    inner join chat_private.deleted_messages as d
+        on p.conversation_id = d.conversation_id and p.seq = d.message_seq
+    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+    where d.is_expired and (m.expires_at is null or m.expires_at > chat_private.now());
+    return cardinality(v_seqs);
 end;
 $$;
 
@@ -9113,9 +9332,11 @@ begin
             if cardinality(v_seqs) = run_retention_job.max_count then
                 v_to_seq := v_seqs[cardinality(v_seqs)];
             end if;
-            v_job.has_changed := chat_private.rewrite_expiries(v_id, v_seqs) > 0
+            v_job.has_changed := chat_private.rewrite_expiries(
+                    array_fill(v_id, array[cardinality(v_seqs)]), v_seqs
+                ) > 0
                 or v_job.has_changed;
-            perform chat_private.keep_expires_from(v_id);
+            perform chat_private.keep_expires_from(array[v_id]);
             -- What the sweep has put off, it looks at again.
             update chat_private.deleted_messages as d
             set due_at = chat_private.now()
@@ -10116,7 +10337,11 @@ CREATE VIEW chat_private.export_sources WITH (security_invoker='true') AS
 UNION ALL
  SELECT 'storage.objects'::text AS name,
     true AS has_conversation,
-    'select jsonb_build_object(''name'', o.name, ''created_at'', o.created_at, ''size'', o.metadata -> ''size'', ''mimetype'', o.metadata -> ''mimetype''), array[o.name] from chat.conversations as c inner join storage.objects as o on o.name collate "C" > c.tenant_id || ''/'' || c.id || ''/'' and o.name collate "C" < c.tenant_id || ''/'' || c.id || ''0'' where c.id = $2 and o.bucket_id = ''chat-attachments'' and o.owner_id = $1::text and not exists (select from chat.attachments as a inner join chat.messages as m on a.conversation_id = m.conversation_id and a.message_seq = m.seq where a.path = o.name and (m.deleted_at is not null or m.expires_at <= chat_private.now())) and not exists (select from chat_private.orphaned_objects as g where g.path = o.name) and ($3 is null or o.name collate "C" > ($3)[1]) order by o.name collate "C" limit $4'::text AS query;
+    'select jsonb_build_object(''name'', o.name, ''created_at'', o.created_at, ''size'', o.metadata -> ''size'', ''mimetype'', o.metadata -> ''mimetype''), array[o.name] from chat.conversations as c inner join storage.objects as o on o.name collate "C" > c.tenant_id || ''/'' || c.id || ''/'' and o.name collate "C" < c.tenant_id || ''/'' || c.id || ''0'' where c.id = $2 and o.bucket_id = ''chat-attachments'' and o.owner_id = $1::text and not exists (select from chat.attachments as a inner join chat.messages as m on a.conversation_id = m.conversation_id and a.message_seq = m.seq where a.path = o.name and (m.deleted_at is not null or m.expires_at <= chat_private.now())) and not exists (select from chat_private.orphaned_objects as g where g.path = o.name) and ($3 is null or o.name collate "C" > ($3)[1]) order by o.name collate "C" limit $4'::text AS query
+UNION ALL
+ SELECT 'auth.users'::text AS name,
+    false AS has_conversation,
+    'select jsonb_build_object(''id'', u.id, ''email'', u.email, ''phone'', u.phone, ''user_metadata'', u.raw_user_meta_data, ''created_at'', u.created_at, ''last_sign_in_at'', u.last_sign_in_at), null::text [] from auth.users as u where u.id = $1 and $2 is null and $3 is null limit $4'::text AS query;
 
 COMMENT ON VIEW chat_private.export_sources IS 'Where an export finds what is somebody''s, from the manifest.';
 
@@ -10726,13 +10951,13 @@ ALTER TABLE ONLY chat.messages
     ADD CONSTRAINT messages_conversation_id_fkey FOREIGN KEY (conversation_id) REFERENCES chat.conversations(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY chat.messages
-    ADD CONSTRAINT messages_reply_to_seq_fkey FOREIGN KEY (conversation_id, reply_to_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE SET NULL (reply_to_seq);
+    ADD CONSTRAINT messages_reply_to_seq_fkey FOREIGN KEY (conversation_id, reply_to_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY chat.messages
     ADD CONSTRAINT messages_sender_id_fkey FOREIGN KEY (conversation_id, sender_id) REFERENCES chat.participants(conversation_id, user_id) ON DELETE SET NULL (sender_id);
 
 ALTER TABLE ONLY chat.messages
-    ADD CONSTRAINT messages_thread_root_seq_fkey FOREIGN KEY (conversation_id, thread_root_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE SET NULL (thread_root_seq);
+    ADD CONSTRAINT messages_thread_root_seq_fkey FOREIGN KEY (conversation_id, thread_root_seq) REFERENCES chat.messages(conversation_id, seq) ON DELETE RESTRICT;
 
 ALTER TABLE ONLY chat.notification_preferences
     ADD CONSTRAINT notification_preferences_user_id_fkey FOREIGN KEY (user_id) REFERENCES chat.profiles(id) ON DELETE CASCADE;
@@ -11687,6 +11912,8 @@ GRANT ALL ON FUNCTION chat_private.can_use_topic(topic text, purpose text) TO au
 
 REVOKE ALL ON FUNCTION chat_private.chain_audit_entry() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION chat_private.changed_expiries(conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION chat_private.changes_between(before jsonb, after jsonb) FROM PUBLIC;
 
 GRANT SELECT ON TABLE chat.tenant_members TO authenticated;
@@ -11759,8 +11986,6 @@ REVOKE ALL ON FUNCTION chat_private.erase_messages(user_id uuid, max_count integ
 
 REVOKE ALL ON FUNCTION chat_private.erase_rows(user_id uuid, max_count integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION chat_private.expiries(conversation_id uuid, seqs bigint[]) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION chat_private.expiry(created_at timestamp with time zone, lifetimes chat_private.lifetime[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.find_messages(words tsquery, conversation_ids uuid[], visible_from_seqs bigint[], readable bigint, newest timestamp with time zone, sender_id uuid, sent_after timestamp with time zone, before chat_private.search_hit, wanted integer) FROM PUBLIC;
@@ -11817,7 +12042,7 @@ REVOKE ALL ON FUNCTION chat_private.keep_audit_log() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_banned_out() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION chat_private.keep_expires_from(conversation_id uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION chat_private.keep_expires_from(conversation_ids uuid[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.keep_held_messages() FROM PUBLIC;
 
@@ -11854,7 +12079,7 @@ REVOKE ALL ON FUNCTION chat_private.lock_direct_conversations(a uuid, b uuid) FR
 
 REVOKE ALL ON FUNCTION chat_private.lock_pair(a uuid, b uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION chat_private.mark_expired(conversation chat.conversations, max_count integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION chat_private.mark_expired(conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.move_watermarks(conversation_id uuid, read_to bigint, delivered_to bigint) FROM PUBLIC;
 
@@ -11897,7 +12122,7 @@ REVOKE ALL ON FUNCTION chat_private.purge_records() FROM PUBLIC;
 GRANT ALL ON FUNCTION chat_private.purge_records() TO authenticated;
 GRANT ALL ON FUNCTION chat_private.purge_records() TO service_role;
 
-REVOKE ALL ON FUNCTION chat_private.purge_removed(tenant_id uuid, conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION chat_private.purge_removed(conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.queue_retention_job(tenant_id uuid, user_id uuid, conversation_id uuid) FROM PUBLIC;
 
@@ -11941,7 +12166,7 @@ REVOKE ALL ON FUNCTION chat_private.release_held_messages() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.remember_search_language() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION chat_private.remove_messages(conversation chat.conversations, seqs bigint[], is_expired boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION chat_private.remove_messages(conversation_ids uuid[], seqs bigint[], is_expired boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.require_admin(conversation_id uuid) FROM PUBLIC;
 
@@ -11965,7 +12190,7 @@ REVOKE ALL ON FUNCTION chat_private.require_tenant_membership() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.resolve_tenant(tenant_id uuid) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION chat_private.rewrite_expiries(conversation_id uuid, seqs bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION chat_private.rewrite_expiries(conversation_ids uuid[], seqs bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION chat_private.run_retention_job(job_id bigint, max_count integer, may_wait boolean) FROM PUBLIC;
 

@@ -121,11 +121,9 @@ _BYTES = (
     " for search, without which it would be under 400."
 )
 _PURGE = (
-    "Two thirds of it are foreign keys: 17 tables and columns refer to a message, and PostgreSQL"
+    "More than half are foreign keys: 17 tables and columns refer to a message, and PostgreSQL"
     " asks each of them for each row that goes, as `explain analyze` of a delete shows, though what"
-    " hangs on a batch is gone already. The rest is by conversation, each locked and judged by"
-    " itself: here a batch of 1,000 messages is of up to as many conversations. Batches judged as"
-    " one would be faster, and fewer tables or no foreign keys."
+    " hangs on a batch is gone already. Fewer tables or no foreign keys would be faster."
 )
 _IMPORT = (
     "Two sessions are busy most of the time. What they do is a message's seven indexes, of which"

@@ -1,6 +1,6 @@
 -- Purpose: until when a message can be read: one rule, asked by all that send, rewrite and remove.
 -- Objects: type chat_private.lifetime; functions chat_private.lifetimes_for, chat_private.expiry,
---          chat_private.run_retention_job; indexes on chat.messages and chat.conversations.
+--          chat_private.changed_expiries; indexes on chat.messages and chat.conversations.
 -- Locks:   share on chat.messages and chat.conversations while indexes are built. Large tables:
 --          build them concurrently before, by hand, with these names.
 -- Breaking: no.
@@ -177,12 +177,12 @@ $$;
 revoke execute on function chat_private.expiry(timestamptz, chat_private.lifetime [])
 from public, anon, authenticated;
 
--- What the rule says of messages of a conversation. They are looked up as pairs, here and wherever many
--- are: with the conversation as a constant, a plan that is kept may read the whole conversation, since
--- most are small. A message whose sender is gone keeps what it
--- has; one that was restored lives at least until it was restored to.
-create function chat_private.expiries(conversation_id uuid, seqs bigint [])
-returns table (seq bigint, expires_at timestamptz)
+-- What the rule says of messages, of however many conversations, where it is not what is written. They
+-- are looked up as pairs, here and wherever many are: with the conversation as a constant, a plan that
+-- is kept may read the whole conversation, since most are small. A message whose sender is gone keeps
+-- what it has; one that was restored lives at least until it was restored to.
+create function chat_private.changed_expiries(conversation_ids uuid [], seqs bigint [])
+returns table (conversation_id uuid, seq bigint, expires_at timestamptz)
 language plpgsql
 stable
 set search_path = ''
@@ -191,42 +191,94 @@ begin
     return query
     with judged as (
         select
+            m.conversation_id,
             m.seq,
             m.sender_id,
             m.created_at,
-            m.expires_at
-        from unnest(
-            array_fill(expiries.conversation_id, array[cardinality(expiries.seqs)]), expiries.seqs
-        ) as p (conversation_id, seq)
+            m.expires_at,
+            r.kept_until,
+            c.tenant_id,
+            c.retention,
+            t.tier,
+            -- Where all who take part count, or somebody's tier changes, it is theirs alone.
+            case when s.retention_mode = 'longest_tier' then c.id end as room_id,
+            case
+                when exists (
+                    select
+                    from chat.tier_changes as g
+                    where
+                        g.tenant_id = c.tenant_id
+                        and g.user_id = m.sender_id
+                        and g.ended_at is null
+                ) then m.sender_id
+            end as changing_id
+        from unnest(changed_expiries.conversation_ids, changed_expiries.seqs)
+            as p (conversation_id, seq)
         inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+        inner join chat.conversations as c on m.conversation_id = c.id
+        inner join chat.settings as s on c.tenant_id = s.tenant_id
+        left join chat.tenant_members as t
+            on c.tenant_id = t.tenant_id and m.sender_id = t.user_id
+        left join chat_private.restored_messages as r
+            on m.conversation_id = r.conversation_id and m.seq = r.message_seq
     ),
 
-    -- Once a sender, not once a message.
-    senders as materialized (
+    numbered as (
         select
-            d.sender_id,
-            chat_private.lifetimes_for(expiries.conversation_id, d.sender_id) as lifetimes
-        from (select distinct j.sender_id from judged as j) as d
+            j.*,
+            row_number() over (
+                partition by j.tenant_id, j.retention, j.tier, j.room_id, j.changing_id
+                order by j.created_at
+            ) as place
+        from judged as j
+    ),
+
+    -- By these it answers the same, so it is asked once for all that are alike.
+    asked as materialized (
+        select
+            n.*,
+            case
+                when n.place = 1 then chat_private.lifetimes_for(n.conversation_id, n.sender_id)
+            end as first_lifetimes
+        from numbered as n
+    ),
+
+    ruled as (
+        select
+            a.*,
+            first_value(a.first_lifetimes) over (
+                partition by a.tenant_id, a.retention, a.tier, a.room_id, a.changing_id
+                order by a.place
+            ) as lifetimes
+        from asked as a
+    ),
+
+    expiries as materialized (
+        select
+            r.conversation_id,
+            r.seq,
+            r.expires_at as written_at,
+            case
+                when r.lifetimes is null then r.expires_at
+                when r.kept_until is null then chat_private.expiry(r.created_at, r.lifetimes)
+                else nullif(
+                    greatest(
+                        coalesce(chat_private.expiry(r.created_at, r.lifetimes), 'infinity'),
+                        r.kept_until
+                    ),
+                    'infinity'
+                )
+            end as expires_at
+        from ruled as r
     )
 
     select
-        j.seq,
-        case
-            when s.lifetimes is null then j.expires_at
-            when r.kept_until is null then chat_private.expiry(j.created_at, s.lifetimes)
-            else nullif(
-                greatest(
-                    coalesce(chat_private.expiry(j.created_at, s.lifetimes), 'infinity'),
-                    r.kept_until
-                ),
-                'infinity'
-            )
-        end
-    from judged as j
-    inner join senders as s on j.sender_id is not distinct from s.sender_id
-    left join chat_private.restored_messages as r
-        on r.conversation_id = expiries.conversation_id and j.seq = r.message_seq;
+        e.conversation_id,
+        e.seq,
+        e.expires_at
+    from expiries as e
+    where e.written_at is distinct from e.expires_at;
 end;
 $$;
-revoke execute on function chat_private.expiries(uuid, bigint [])
+revoke execute on function chat_private.changed_expiries(uuid [], bigint [])
 from public, anon, authenticated;

@@ -61,97 +61,91 @@ from public, anon, authenticated;
 
 -- A conversation knows when the first of its messages expires, among those of the earliest day; of a day
 -- with very many, when that day begins, for a bound is enough: whoever reads it looks again.
-create function chat_private.keep_expires_from(conversation_id uuid)
+create function chat_private.keep_expires_from(conversation_ids uuid [])
 returns void
 language plpgsql
 set search_path = ''
 as $$
-declare
-    v_day date;
-    v_expires_from timestamptz;
-    v_number integer;
 begin
-    select (m.expires_at at time zone 'UTC')::date into v_day
-    from chat.messages as m
-    where
-        m.conversation_id = keep_expires_from.conversation_id
-        and m.deleted_at is null
-        and m.expires_at is not null
-    order by (m.expires_at at time zone 'UTC')::date
-    limit 1;
-    select
-        min(f.expires_at),
-        count(*)
-    into v_expires_from, v_number
-    from (
-        select m.expires_at
-        from chat.messages as m
-        where
-            m.conversation_id = keep_expires_from.conversation_id
-            and m.deleted_at is null
-            and (m.expires_at at time zone 'UTC')::date = v_day
-        limit 1000
-    ) as f;
-    if v_number = 1000 then
-        v_expires_from := v_day::timestamp at time zone 'UTC';
-    end if;
     update chat.conversations as c
-    set expires_from = v_expires_from
-    where
-        c.id = keep_expires_from.conversation_id
-        and c.expires_from is distinct from v_expires_from;
+    set expires_from = k.expires_from
+    from (
+        select
+            u.id,
+            case
+                when f.number = 1000 then d.day::timestamp at time zone 'UTC'
+                else f.expires_from
+            end as expires_from
+        from unnest(keep_expires_from.conversation_ids) as u (id)
+        left join lateral (
+            select (m.expires_at at time zone 'UTC')::date as day
+            from chat.messages as m
+            where
+                m.conversation_id = u.id and m.deleted_at is null and m.expires_at is not null
+            order by (m.expires_at at time zone 'UTC')::date
+            limit 1
+        ) as d on true
+        cross join lateral (
+            select
+                min(e.expires_at) as expires_from,
+                count(*) as number
+            from (
+                select m.expires_at
+                from chat.messages as m
+                where
+                    m.conversation_id = u.id
+                    and m.deleted_at is null
+                    and (m.expires_at at time zone 'UTC')::date = d.day
+                limit 1000
+            ) as e
+        ) as f
+    ) as k
+    where c.id = k.id and c.expires_from is distinct from k.expires_from;
 end;
 $$;
-revoke execute on function chat_private.keep_expires_from(uuid) from public, anon, authenticated;
+revoke execute on function chat_private.keep_expires_from(uuid []) from public, anon, authenticated;
 
--- Writes to messages of a conversation when they expire by the rule of today, and brings back what
--- was removed as expired and is not. Says how many it changed. The caller has locked the conversation.
-create function chat_private.rewrite_expiries(conversation_id uuid, seqs bigint [])
+-- Writes to messages when they expire by the rule of today, and brings back what was removed as expired
+-- and is not. Says how many it changed. The caller has locked the conversations.
+create function chat_private.rewrite_expiries(conversation_ids uuid [], seqs bigint [])
 returns integer
 language plpgsql
 set search_path = ''
 as $$
 declare
-    v_changed bigint [];
+    v_conversation_ids uuid [];
+    v_seqs bigint [];
 begin
     with rewritten as (
         update chat.messages as m
         set expires_at = e.expires_at
-        from (
-            select
-                -- Not the constant, as in chat_private.expiries.
-                p.conversation_id,
-                x.seq,
-                x.expires_at
-            from chat_private.expiries(rewrite_expiries.conversation_id, rewrite_expiries.seqs) as x
-            inner join unnest(
-                array_fill(
-                    rewrite_expiries.conversation_id, array[cardinality(rewrite_expiries.seqs)]
-                ),
-                rewrite_expiries.seqs
-            ) as p (conversation_id, seq) on x.seq = p.seq
+        from chat_private.changed_expiries(
+            rewrite_expiries.conversation_ids, rewrite_expiries.seqs
         ) as e
-        where
-            m.conversation_id = e.conversation_id
-            and m.seq = e.seq
-            and m.expires_at is distinct from e.expires_at
-        returning m.seq
+        where m.conversation_id = e.conversation_id and m.seq = e.seq
+        returning
+            m.conversation_id,
+            m.seq
     )
 
-    select array_agg(r.seq) into v_changed
+    select
+        array_agg(r.conversation_id),
+        array_agg(r.seq)
+    into v_conversation_ids, v_seqs
     from rewritten as r;
+    if v_seqs is null then
+        return 0;
+    end if;
     perform chat_private.unbury_message(m.conversation_id, m.seq)
-    from chat_private.deleted_messages as d
-    inner join chat.messages as m on d.conversation_id = m.conversation_id and d.message_seq = m.seq
-    where
-        d.conversation_id = rewrite_expiries.conversation_id
-        and d.message_seq = any (v_changed)
-        and d.is_expired
-        and (m.expires_at is null or m.expires_at > chat_private.now());
-    return coalesce(cardinality(v_changed), 0);
+    from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+    inner join chat_private.deleted_messages as d
+        on p.conversation_id = d.conversation_id and p.seq = d.message_seq
+    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+    where d.is_expired and (m.expires_at is null or m.expires_at > chat_private.now());
+    return cardinality(v_seqs);
 end;
 $$;
-revoke execute on function chat_private.rewrite_expiries(uuid, bigint [])
+revoke execute on function chat_private.rewrite_expiries(uuid [], bigint [])
 from public, anon, authenticated;
 
 -- So much has changed in a conversation that its participants load it anew: once, not once a message.
@@ -268,9 +262,11 @@ begin
             if cardinality(v_seqs) = run_retention_job.max_count then
                 v_to_seq := v_seqs[cardinality(v_seqs)];
             end if;
-            v_job.has_changed := chat_private.rewrite_expiries(v_id, v_seqs) > 0
+            v_job.has_changed := chat_private.rewrite_expiries(
+                    array_fill(v_id, array[cardinality(v_seqs)]), v_seqs
+                ) > 0
                 or v_job.has_changed;
-            perform chat_private.keep_expires_from(v_id);
+            perform chat_private.keep_expires_from(array[v_id]);
             -- What the sweep has put off, it looks at again.
             update chat_private.deleted_messages as d
             set due_at = chat_private.now()

@@ -15,10 +15,10 @@ on chat_private.deleted_messages (due_at, conversation_id, message_seq);
 -- Functions ------------------------------------------------------------------------------------
 
 -- Makes tombstones of messages that are there, at once, and puts their text aside. Who is told of it,
--- and how, is the caller's business; except that a thread which is still there has fewer messages.
--- The caller has locked the conversation.
+-- and how, is the caller's business, and when the next expires; except that a thread which is still
+-- there has fewer messages. The caller has locked the conversations.
 create function chat_private.remove_messages(
-    conversation chat.conversations,
+    conversation_ids uuid [],
     seqs bigint [],
     is_expired boolean
 )
@@ -28,10 +28,6 @@ set search_path = ''
 as $$
 declare
     v_now constant timestamptz := chat_private.now();
-    v_window constant interval := (chat_private.settings_for(conversation.tenant_id)).restore_window;
-    v_conversation_ids constant uuid [] := array_fill(
-        conversation.id, array[cardinality(remove_messages.seqs)]
-    );
     v_thread record;
     v_root chat.messages;
     v_conversation chat.conversations;
@@ -46,24 +42,32 @@ begin
         m.metadata,
         remove_messages.is_expired,
         v_now,
-        v_now + v_window
-    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
-    inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq;
+        v_now + (
+            -- Not a join, for which few may read all conversations.
+            select s.restore_window
+            from chat.conversations as c
+            inner join chat.settings as s on c.tenant_id = s.tenant_id
+            where c.id = m.conversation_id
+        )
+    from unnest(remove_messages.conversation_ids, remove_messages.seqs) as p (conversation_id, seq)
+    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq;
     update chat.messages as m
     set body = null,
         metadata = '{}',
         deleted_at = v_now
-    from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
-    where m.conversation_id = d.conversation_id and m.seq = d.seq;
+    from unnest(remove_messages.conversation_ids, remove_messages.seqs) as p (conversation_id, seq)
+    where m.conversation_id = p.conversation_id and m.seq = p.seq;
 
     -- As count_gone does, for all at once.
     update chat.participants as p
     set read_count = p.read_count + g.number
     from (
         select
+            u.conversation_id,
             u.user_id,
             count(*) as number
-        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        from unnest(remove_messages.conversation_ids, remove_messages.seqs)
+            as d (conversation_id, seq)
         inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
         inner join chat.participants as u
             on
@@ -71,42 +75,50 @@ begin
                 and m.seq > u.last_read_seq
                 and m.sender_id is distinct from u.user_id
         where m.kind <> 'system'
-        group by u.user_id
+        group by u.conversation_id, u.user_id
     ) as g
-    where p.conversation_id = conversation.id and p.user_id = g.user_id;
+    where p.conversation_id = g.conversation_id and p.user_id = g.user_id;
     update chat.participant_settings as s
     set unread_from_seq = s.unread_from_seq
+    from (
+        select
+            u.conversation_id,
+            u.user_id
+        from (select distinct unnest(remove_messages.conversation_ids) as id) as c
+        inner join chat.participant_settings as u on c.id = u.conversation_id
+        where u.unread_from_seq is not null
+        union
+        select
+            h.conversation_id,
+            h.user_id
+        from unnest(remove_messages.conversation_ids, remove_messages.seqs)
+            as d (conversation_id, seq)
+        inner join chat.hidden_messages as h
+            on d.conversation_id = h.conversation_id and d.seq = h.message_seq
+    ) as g
     where
-        s.conversation_id = conversation.id
-        and (
-            s.unread_from_seq is not null
-            or exists (
-                select
-                from chat.hidden_messages as h
-                where
-                    h.conversation_id = s.conversation_id
-                    and h.user_id = s.user_id
-                    and h.message_seq = any (remove_messages.seqs)
-            )
-        )
+        s.conversation_id = g.conversation_id
+        and s.user_id = g.user_id
         and s.unread_adjustment <> chat_private.unread_adjustment(s);
 
     for v_thread in
         select
+            m.conversation_id,
             m.thread_root_seq as seq,
             count(*) as number
-        from unnest(v_conversation_ids, remove_messages.seqs) as d (conversation_id, seq)
+        from unnest(remove_messages.conversation_ids, remove_messages.seqs)
+            as d (conversation_id, seq)
         inner join chat.messages as m on d.conversation_id = m.conversation_id and d.seq = m.seq
         where m.thread_root_seq is not null
-        group by m.thread_root_seq
-        order by m.thread_root_seq
+        group by m.conversation_id, m.thread_root_seq
+        order by m.conversation_id, m.thread_root_seq
     loop
         update chat.messages as m
         set thread_count = m.thread_count - v_thread.number
-        where m.conversation_id = conversation.id and m.seq = v_thread.seq
+        where m.conversation_id = v_thread.conversation_id and m.seq = v_thread.seq
         returning m.* into v_root;
         if v_root.expires_at is null or v_root.expires_at > v_now then
-            v_conversation := chat_private.touch_message(conversation.id, v_root.seq);
+            v_conversation := chat_private.touch_message(v_root.conversation_id, v_root.seq);
             v_root.rev := v_conversation.rev;
             v_root.is_changed := true;
             perform chat_private.broadcast_change(
@@ -116,59 +128,39 @@ begin
             );
         end if;
     end loop;
-    perform chat_private.keep_expires_from(conversation.id);
 end;
 $$;
-revoke execute on function chat_private.remove_messages(chat.conversations, bigint [], boolean)
+revoke execute on function chat_private.remove_messages(uuid [], bigint [], boolean)
 from public, anon, authenticated;
 
--- Marks what has expired in a conversation as removed, at most max_count messages, and says how many.
--- Nobody can read them since they expired, so this is no change that anybody observes. What is held
--- stays as it is. The caller has locked the conversation.
-create function chat_private.mark_expired(conversation chat.conversations, max_count integer)
+-- Marks as removed what of the given messages has expired, and says how many. Nobody can read them
+-- since they expired, so this is no change that anybody observes. What is held stays as it is. The
+-- caller has locked the conversations.
+create function chat_private.mark_expired(conversation_ids uuid [], seqs bigint [])
 returns integer
 language plpgsql
 set search_path = ''
 as $$
 declare
     v_now constant timestamptz := chat_private.now();
-    v_held_ids constant uuid [] := array(
-        select h.user_id
-        from chat.legal_holds as h
-        where h.tenant_id = conversation.tenant_id and h.user_id is not null
-    );
+    v_conversation_ids uuid [];
     v_seqs bigint [];
 begin
-    v_seqs := array(
-        select m.seq
-        from chat.messages as m
-        where
-            m.conversation_id = conversation.id
-            and m.deleted_at is null
-            and (m.expires_at at time zone 'UTC')::date <= (v_now at time zone 'UTC')::date
-            and m.expires_at <= v_now
-            and (m.sender_id is null or m.sender_id <> all (v_held_ids))
-        order by (m.expires_at at time zone 'UTC')::date
-        limit mark_expired.max_count
-    );
-    if cardinality(v_seqs) = 0 then
-        perform chat_private.keep_expires_from(conversation.id);
-        return 0;
-    end if;
     -- Judged again by the policy of today: what is written may be of before it changed.
-    if chat_private.rewrite_expiries(conversation.id, v_seqs) > 0 then
-        v_seqs := array(
-            select m.seq
-            from unnest(array_fill(conversation.id, array[cardinality(v_seqs)]), v_seqs)
-                as d (conversation_id, seq)
-            inner join chat.messages as m
-                on d.conversation_id = m.conversation_id and d.seq = m.seq
-            where m.expires_at <= v_now
-        );
+    perform chat_private.rewrite_expiries(mark_expired.conversation_ids, mark_expired.seqs);
+    -- And another sweep may have marked them before this one had the lock.
+    select
+        array_agg(m.conversation_id),
+        array_agg(m.seq)
+    into v_conversation_ids, v_seqs
+    from unnest(mark_expired.conversation_ids, mark_expired.seqs) as p (conversation_id, seq)
+    inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+    where m.deleted_at is null and m.expires_at <= v_now;
+    if v_seqs is not null then
+        perform chat_private.remove_messages(v_conversation_ids, v_seqs, is_expired => true);
     end if;
-    perform chat_private.remove_messages(conversation, v_seqs, is_expired => true);
-    return cardinality(v_seqs);
+    return coalesce(cardinality(v_seqs), 0);
 end;
 $$;
-revoke execute on function chat_private.mark_expired(chat.conversations, integer)
+revoke execute on function chat_private.mark_expired(uuid [], bigint [])
 from public, anon, authenticated;

@@ -28,12 +28,11 @@ declare
     );
     v_seq bigint := coalesce((sweep_messages."cursor" ->> 'seq')::bigint, 0);
     v_job_id bigint;
-    v_conversation chat.conversations;
     v_conversation_ids uuid [];
     v_seqs bigint [];
-    v_locked_ids uuid [];
-    v_batch record;
+    v_times timestamptz [];
     v_number integer;
+    v_place integer;
     v_rewritten integer := 0;
     v_marked integer := 0;
     v_purged integer := 0;
@@ -58,84 +57,109 @@ begin
         end if;
     end if;
 
-    while v_phase = 'mark' and v_left > 0 loop
-        select c.* into v_conversation
-        from chat.conversations as c
-        where
-            c.expires_from <= v_now
-            and (c.expires_from, c.id) > (v_at, v_id)
-            and not exists (
-                select
-                from chat.legal_holds as h
+    -- Here and below each sweep locks as many as it can do, in the order in which they are due, and
+    -- passes by those of others: so two that begin together divide the work. What they read before
+    -- they had the lock, the steps read again.
+    if v_phase = 'mark' then
+        select
+            array_agg(d.id),
+            array_agg(d.seq),
+            array_agg(d.expires_from),
+            count(*)
+        into v_conversation_ids, v_seqs, v_times, v_number
+        from (
+            select
+                c.id,
+                c.expires_from,
+                e.seq
+            from chat.conversations as c
+            left join lateral (
+                select m.seq
+                from chat.messages as m
                 where
-                    h.tenant_id = c.tenant_id
-                    and h.user_id is null
-                    and coalesce(h.conversation_id, c.id) = c.id
-            )
-        order by c.expires_from, c.id
-        limit 1
-        for no key update skip locked;
-        if not found then
+                    m.conversation_id = c.id
+                    and m.deleted_at is null
+                    and (m.expires_at at time zone 'UTC')::date
+                    <= (v_now at time zone 'UTC')::date
+                    and m.expires_at <= v_now
+                    and not exists (
+                        select
+                        from chat.legal_holds as h
+                        where h.tenant_id = c.tenant_id and h.user_id = m.sender_id
+                    )
+                order by (m.expires_at at time zone 'UTC')::date
+                limit v_left
+            ) as e on true
+            where
+                c.expires_from <= v_now
+                and (c.expires_from, c.id) > (v_at, v_id)
+                and not exists (
+                    select
+                    from chat.legal_holds as h
+                    where
+                        h.tenant_id = c.tenant_id
+                        and h.user_id is null
+                        and coalesce(h.conversation_id, c.id) = c.id
+                )
+            order by c.expires_from, c.id
+            limit v_left
+            for no key update of c skip locked
+        ) as d;
+        if v_number > 0 then
+            v_marked := chat_private.mark_expired(v_conversation_ids, v_seqs);
+            perform chat_private.keep_expires_from(
+                array(select distinct unnest(v_conversation_ids))
+            );
+        end if;
+        if v_number < v_left then
             v_phase := 'purge';
             v_at := '-infinity';
             v_id := '00000000-0000-0000-0000-000000000000';
-            exit;
+        else
+            -- The last may have more, if it had any: the next batch begins with it.
+            v_place := case
+                when v_seqs[v_number] is null then v_number
+                else array_position(v_conversation_ids, v_conversation_ids[v_number]) - 1
+            end;
+            if v_place > 0 then
+                v_at := v_times[v_place];
+                v_id := v_conversation_ids[v_place];
+            end if;
         end if;
-        v_number := chat_private.mark_expired(v_conversation, v_left);
-        v_marked := v_marked + v_number;
-        if v_number < v_left then
-            v_at := v_conversation.expires_from;
-            v_id := v_conversation.id;
-        end if;
-        v_left := v_left - greatest(v_number, 1);
-    end loop;
+        v_left := v_left - v_number;
+    end if;
 
     if v_phase = 'purge' and v_left > 0 then
         select
             array_agg(d.conversation_id),
             array_agg(d.message_seq),
-            (array_agg(d.due_at))[count(*)],
-            (array_agg(d.conversation_id))[count(*)],
-            (array_agg(d.message_seq))[count(*)],
+            array_agg(d.due_at),
             count(*)
-        into v_conversation_ids, v_seqs, v_at, v_id, v_seq, v_number
+        into v_conversation_ids, v_seqs, v_times, v_number
         from (
             select
                 r.due_at,
                 r.conversation_id,
                 r.message_seq
             from chat_private.deleted_messages as r
+            inner join chat.conversations as c on r.conversation_id = c.id
             where
                 r.due_at <= v_now
                 and (r.due_at, r.conversation_id, r.message_seq) > (v_at, v_id, v_seq)
             order by r.due_at, r.conversation_id, r.message_seq
             limit v_left
+            for no key update of c skip locked
         ) as d;
+        if v_number > 0 then
+            v_purged := chat_private.purge_removed(v_conversation_ids, v_seqs);
+        end if;
         if v_number < v_left then
             v_phase := 'done';
+        else
+            v_at := v_times[v_number];
+            v_id := v_conversation_ids[v_number];
+            v_seq := v_seqs[v_number];
         end if;
-        v_locked_ids := array(
-            select c.id
-            from chat.conversations as c
-            where c.id = any (v_conversation_ids)
-            order by c.id
-            for no key update skip locked
-        );
-        for v_batch in
-            select
-                c.tenant_id,
-                array_agg(d.conversation_id) as conversation_ids,
-                array_agg(d.seq) as seqs
-            from unnest(v_conversation_ids, v_seqs) as d (conversation_id, seq)
-            inner join chat.conversations as c on d.conversation_id = c.id
-            where c.id = any (v_locked_ids)
-            group by c.tenant_id
-            order by c.tenant_id
-        loop
-            v_purged := v_purged + chat_private.purge_removed(
-                v_batch.tenant_id, v_batch.conversation_ids, v_batch.seqs
-            );
-        end loop;
     end if;
     if v_phase = 'done' then
         -- Their files go as those of messages do: functions/purge-attachments.

@@ -67,7 +67,9 @@ begin
             values (v_conversation.id, v_seq, v_kept_until)
             on conflict on constraint restored_messages_pkey do update
             set kept_until = excluded.kept_until;
-            perform chat_private.rewrite_expiries(v_conversation.id, array[v_seq]);
+            perform chat_private.rewrite_expiries(
+                array[v_conversation.id], array[v_seq]
+            );
         end if;
         perform chat_private.unbury_message(v_conversation.id, v_seq);
         v_conversation := chat_private.touch_message(v_conversation.id, v_seq);
@@ -87,7 +89,7 @@ begin
         end if;
         v_restored := v_restored || v_seq;
     end loop;
-    perform chat_private.keep_expires_from(v_conversation.id);
+    perform chat_private.keep_expires_from(array[v_conversation.id]);
     if cardinality(v_restored) > 0 then
         perform chat_private.record_audit(
             v_conversation.tenant_id,

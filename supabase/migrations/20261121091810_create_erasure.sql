@@ -78,7 +78,9 @@ set search_path = ''
 as $$
 declare
     v_conversation chat.conversations;
+    v_conversation_ids uuid [];
     v_seqs bigint [];
+    v_living_seqs bigint [];
     v_counts jsonb;
 begin
     select p.conversation_id into v_conversation.id
@@ -102,27 +104,26 @@ begin
         where m.conversation_id = v_conversation.id and m.sender_id = erase_messages.user_id
         limit erase_messages.max_count
     );
+    v_conversation_ids := array_fill(v_conversation.id, array[cardinality(v_seqs)]);
+    v_living_seqs := array(
+        select m.seq
+        from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+        inner join chat.messages as m on p.conversation_id = m.conversation_id and p.seq = m.seq
+        where m.deleted_at is null
+    );
     perform chat_private.remove_messages(
-        v_conversation,
-        array(
-            select m.seq
-            from chat.messages as m
-            where
-                m.conversation_id = v_conversation.id
-                and m.seq = any (v_seqs)
-                and m.deleted_at is null
-        ),
+        array_fill(v_conversation.id, array[cardinality(v_living_seqs)]),
+        v_living_seqs,
         is_expired => false
     );
-    v_counts := chat_private.empty_messages(
-        array_fill(v_conversation.id, array[cardinality(v_seqs)]), v_seqs
-    );
+    perform chat_private.keep_expires_from(array[v_conversation.id]);
+    select e.counts into v_counts
+    from chat_private.empty_messages(v_conversation_ids, v_seqs) as e;
     update chat.messages as m
     set sender_id = null
-    where m.conversation_id = v_conversation.id and m.seq = any (v_seqs);
-    perform chat_private.drop_tombstones(
-        array_fill(v_conversation.id, array[cardinality(v_seqs)]), v_seqs
-    );
+    from unnest(v_conversation_ids, v_seqs) as p (conversation_id, seq)
+    where m.conversation_id = p.conversation_id and m.seq = p.seq;
+    perform chat_private.drop_tombstones(v_conversation_ids, v_seqs);
     if not exists (
         select
         from chat.messages as m
@@ -130,7 +131,7 @@ begin
     ) then
         perform chat_private.announce_rewritten(v_conversation.id);
     end if;
-    return v_counts || jsonb_build_object('messages', cardinality(v_seqs));
+    return coalesce(v_counts, '{}') || jsonb_build_object('messages', cardinality(v_seqs));
 end;
 $$;
 revoke execute on function chat_private.erase_messages(uuid, integer)

@@ -277,6 +277,22 @@ def test_a_conversation_that_is_there_goes_on_and_is_put_back(world):
     assert there.rows() == rows
 
 
+def test_what_answers_an_imported_message_goes_with_it_where_that_is_asked_for(world):
+    there: World = world("direct_messages", dirt=False, count=300)
+    there.owner.execute(OWN_WORDS)
+    rows = there.rows()
+    there.apply(there.plan())
+    room, sender = there.owner.execute(
+        "select conversation_id, user_id from chat.participants"
+        " where conversation_id = md5('there')::uuid limit 1"
+    ).fetchone()
+    with there.database.acting(str(sender)) as connection:
+        connection.execute("select chat.send_message(%s, 'new', reply_to_seq => 4)", (room,))
+    there.rollback(is_discarding=True)
+    left = there.rows()
+    assert left["chat.messages"] == rows["chat.messages"]
+
+
 def test_what_was_said_here_since_is_not_taken_back_unasked(world):
     there: World = world("direct_messages", dirt=False, count=300)
     there.apply(there.plan())

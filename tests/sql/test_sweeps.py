@@ -56,9 +56,9 @@ def sweep_until_killed(room, chance):
             try:
                 ((done,),) = connection.execute(
                     "select chat.sweep_messages(%s, %s)",
-                    (chance.randint(1, 40), json.dumps(cursor) if cursor else None),
+                    (chance.randint(1, 10), json.dumps(cursor) if cursor else None),
                 ).fetchall()
-                if chance.random() < 0.2:
+                if chance.random() < 0.5:
                     room.owner("select pg_terminate_backend(%s, 5000)", connection.info.backend_pid)
                 connection.execute("commit")
             except (psycopg.errors.QueryCanceled, psycopg.OperationalError):

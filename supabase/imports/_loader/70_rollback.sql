@@ -64,9 +64,10 @@ begin
     where c.id in (select k.id from parley_import.kept_conversations as k)
     order by c.id
     for no key update;
+    -- With what was said after them, as was asked for: it may answer them.
     delete from chat.messages as m
-    using parley_import.load as l
-    where m.id = l.id;
+    using parley_import.kept_conversations as k
+    where m.conversation_id = k.id and m.seq > k.last_seq;
     delete from chat.receipts as r
     using parley_import.kept_conversations as k
     where r.conversation_id = k.id and r.rev > k.rev;
