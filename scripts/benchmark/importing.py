@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .laboratory import ROOT, Laboratory
 from .results import Results
 
 PART = "import"
-_COUNT = 200_000
+_COUNT = 1_000_000
 _PEOPLE = 200
 # One table, a pair of users a message: what most applications begin with.
 _SOURCE = """
@@ -48,7 +49,7 @@ analyze bench_legacy.users, bench_legacy.direct_messages;
 
 def measure(lab: Laboratory, results: Results) -> None:
     """Every step of ``scripts/import`` but the last, which forgets how to go back."""
-    count = min(_COUNT, lab.scale.messages // 3)
+    count = min(_COUNT, lab.scale.messages // 5)
     _, few = _import(lab, count // 10)
     rates, many = _import(lab, count)
     for done, rate in rates.items():
@@ -105,11 +106,22 @@ def _step(lab: Laboratory, plan: Path, step: str, *arguments: str) -> _Step:
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        megabytes = 0.0
+        while process.poll() is None:
+            megabytes = max(megabytes, _peak(process.pid))
+            time.sleep(0.02)
         seconds = time.perf_counter() - began
         said.seek(0)
         text = said.read()
     if process.returncode != 0:
         raise AssertionError(text)
-    return _Step(seconds, usage.ru_maxrss / 1024, text)
+    return _Step(seconds, megabytes, text)
+
+
+def _peak(pid: int) -> float:
+    """The most memory that a process has held, in megabytes; 0 when it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0

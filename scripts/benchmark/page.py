@@ -20,7 +20,8 @@ What `{command}` measured in one run, client and servers on one machine, on a st
 20,000 messages. Commit `{commit}`, {at}.
 
 To measure on yours: `./scripts/bench --scale full --out FILE.json` takes half an hour and some GB
-of disk, `--scale small` four minutes; `--compare OLD.json` says what changed beyond the noise.
+of disk, `--scale small` two and a half minutes; `--compare OLD.json` says what changed beyond the
+noise.
 
 | Machine | |
 | --- | --- |
