@@ -107,9 +107,9 @@ _SENDS = (
     "A bare insert is one row with one index entry. A send to ten people is 14 rows (the message,"
     " its conversation's and its sender's counters, an event for the topic and one for each inbox),"
     " after checks and under one lock. Under *Sends* is the processor time that this takes, by"
-    " process, and what is left of it without events to inboxes (`fan_out_limit`): a third less in"
-    " the session, two thirds less in decoding the log and passing on. Two processors have"
-    " two milliseconds in each."
+    " process, and what is left of it without events to inboxes (`fan_out_limit`): less in the"
+    " session, a third in decoding the log and passing on. Two processors have two milliseconds in"
+    " each."
 )
 _HTTP = (
     "Both processors are busy: under *Http* is the time a send takes of them, by process, most of"
