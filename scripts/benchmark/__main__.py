@@ -32,10 +32,11 @@ def main() -> int:
     add("--compare", type=Path, metavar="OLD", help="say what changed since the run in this file")
     add("--check", action="store_true", help="fail when a ratio is half as good as recorded")
     arguments = parser.parse_args()
-    old = read(arguments.compare) if arguments.compare else None
     if arguments.check:
+        if arguments.out or arguments.compare:
+            parser.error("--check keeps nothing: leave out --out and --compare")
         return _check(arguments.scale, arguments.only)
-
+    old = read(arguments.compare) if arguments.compare else None
     results = _run(arguments.scale, arguments.only or list(PARTS), arguments.out)
     if arguments.out:
         plots.draw(results, arguments.out)
