@@ -77,12 +77,25 @@ def _stable(there: World) -> dict[str, list[str]]:
     }
 
 
-def test_killed_at_random_and_gone_on_with_it_is_the_same(world, long_run, tmp_path):
-    there: World = world("direct_messages")
+def _rehearsed(there: World) -> tuple[plans.Plan, dict[str, list[str]]]:
+    """A plan, and what comes of it undisturbed; nothing is left of that."""
     plan = there.plan()
     there.apply(plan)
     expected = _stable(there)
     there.rollback()
+    return plan, expected
+
+
+def _goes_on(there: World, plan: plans.Plan, expected: dict[str, list[str]]) -> None:
+    there.apply(plan)
+    assert there.verify().problems == []
+    assert _stable(there) == expected
+    there.rollback()
+
+
+def test_killed_at_random_and_gone_on_with_it_is_the_same(world, long_run, tmp_path):
+    there: World = world("direct_messages")
+    plan, expected = _rehearsed(there)
 
     path = tmp_path / "plan.json"
     plans.write_plan(plan, path)
@@ -99,10 +112,7 @@ def test_killed_at_random_and_gone_on_with_it_is_the_same(world, long_run, tmp_p
         deaths += process.wait() == -signal.SIGKILL
         process.stderr.close()
     assert deaths > 0
-    there.apply(plan)
-    assert there.verify().problems == []
-    assert _stable(there) == expected
-    there.rollback()
+    _goes_on(there, plan, expected)
 
 
 REFUSING = """
@@ -122,10 +132,7 @@ def test_one_session_fails_the_other_ends_and_nothing_is_lost(world):
     It refuses what one of the two sessions loads, from its first batch on.
     """
     there: World = world("direct_messages")
-    plan = there.plan()
-    there.apply(plan)
-    expected = _stable(there)
-    there.rollback()
+    plan, expected = _rehearsed(there)
     there.owner.execute(REFUSING)
     with pytest.raises(ImportFailed, match="refused: no such words here") as refused:
         there.apply(plan, batch=40)
@@ -137,10 +144,7 @@ def test_one_session_fails_the_other_ends_and_nothing_is_lost(world):
         "select coalesce(sum(messages), 0) from parley_import.batches where is_done"
     )
     there.owner.execute("drop trigger refuse on chat.messages; drop function public.refuse")
-    there.apply(plan, batch=40)
-    assert there.verify().problems == []
-    assert _stable(there) == expected
-    there.rollback()
+    _goes_on(there, plan, expected)
 
 
 # Which call one session is in, and the other comes to, when the command is killed.
@@ -150,10 +154,7 @@ CALLS = ["number_messages", "number_references", "number_marks", "load_batch"]
 @pytest.mark.parametrize("call", CALLS)
 def test_killed_while_two_sessions_work_and_gone_on_with_it_is_the_same(world, tmp_path, call):
     there: World = world("direct_messages")
-    plan = there.plan()
-    there.apply(plan)
-    expected = _stable(there)
-    there.rollback()
+    plan, expected = _rehearsed(there)
     path = tmp_path / "plan.json"
     plans.write_plan(plan, path)
     process = _command(there, str(path), plan, batch=40, dies_in=call)
@@ -161,10 +162,7 @@ def test_killed_while_two_sessions_work_and_gone_on_with_it_is_the_same(world, t
     assert process.returncode == -signal.SIGKILL
     assert process.stderr is not None
     process.stderr.close()
-    there.apply(plan)
-    assert there.verify().problems == []
-    assert _stable(there) == expected
-    there.rollback()
+    _goes_on(there, plan, expected)
 
 
 def test_two_runs_at_once_are_refused(world):
