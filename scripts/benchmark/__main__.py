@@ -12,7 +12,7 @@ from . import compare, plots
 from .about import describe
 from .laboratory import laboratory
 from .parts import PARTS
-from .results import Results, part_of, read, table
+from .results import Results, read, table
 from .scales import SCALES
 
 _LEFT = (0, 1, 5, 6)
@@ -49,13 +49,14 @@ def main() -> int:
 
 def _check(scale: str, only: list[str] | None) -> int:
     """Measures what has a ratio, and what is off once more: a machine is disturbed sometimes."""
+    run = read(compare.RECORDED)
     recorded = {
         name: ratio
-        for name, ratio in read(compare.RECORDED).ratios().items()
-        if not only or part_of(name) in only
+        for name, ratio in run.ratios().items()
+        if not only or run.figures[name].part in only
     }
     for _ in range(_TRIES):
-        parts = {part_of(name) for name in recorded}
+        parts = {run.figures[name].part for name in recorded}
         results = _run(scale, [name for name in PARTS if name in parts])
         off = compare.off_ratios(results, recorded)
         recorded = {name: recorded[name] for name in off}

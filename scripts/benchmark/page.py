@@ -39,7 +39,7 @@ _NOTES = {
         "Two grow. A rare word has more messages in a larger table, and each is looked at. A common"
         " word was last said before the other parts, a quarter of an hour ago: after that long"
         " without a hit a search takes"
-        " [18 hours at once](../explanation/schema.md), which here is a tenth of a second;"
+        " [18 hours at once](../explanation/schema.md);"
         " *Database* shows it without such a pause. Newest 50 finds fewer of its pages in memory."
     )
 }

@@ -131,11 +131,6 @@ def read(path: Path) -> Results:
     return made
 
 
-def part_of(name: str) -> str:
-    """The part of a figure, from its name."""
-    return name.partition(":")[0]
-
-
 def short(value: float) -> str:
     """A number with three digits, for people."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
