@@ -72,7 +72,8 @@ create table parley_import.members (
     primary key (conversation_id, user_id)
 );
 
--- One row for each row of chat.messages that the import makes.
+-- One row for each row of chat.messages that the import makes, but its text: that is copied once, from
+-- where the run that loads it has it.
 create table parley_import.load (
     conversation_id uuid not null,
     seq bigint not null,
@@ -83,13 +84,14 @@ create table parley_import.load (
     sender_id uuid,
     created_at timestamptz not null,
     kind chat.message_kind not null,
-    body text,
-    metadata jsonb not null,
+    metadata jsonb,
     reply_to_seq bigint,
     thread_root_seq bigint,
     edited_at timestamptz,
     deleted_at timestamptz,
-    batch integer not null
+    batch integer not null,
+    -- Its row of parley_import.messages.
+    source tid not null
 );
 
 create table parley_import.batches (
@@ -100,15 +102,28 @@ create table parley_import.batches (
     is_done boolean not null default false
 );
 
--- What hangs on messages, found by the numbers these have.
-create table parley_import.moves (
+-- What a batch has of a conversation.
+create table parley_import.stretches (
+    batch integer not null,
+    conversation_id uuid not null,
+    first_seq bigint not null,
+    last_seq bigint not null,
+    last_rev bigint not null,
+    last_at timestamptz not null,
+    messages bigint not null,
+    system_messages bigint not null,
+    primary key (batch, conversation_id)
+);
+
+-- What hangs on messages, found by the numbers these have. Reads and what is hidden are found anew by
+-- each run.
+create unlogged table parley_import.moves (
     conversation_id uuid not null,
     user_id uuid not null,
     last_read_seq bigint not null,
     last_delivered_seq bigint not null,
     moved_at timestamptz not null
 );
-create index on parley_import.moves (conversation_id);
 
 create table parley_import.found_reactions (
     conversation_id uuid not null,
@@ -119,7 +134,7 @@ create table parley_import.found_reactions (
 );
 create index on parley_import.found_reactions (conversation_id);
 
-create table parley_import.found_hidden (
+create unlogged table parley_import.found_hidden (
     conversation_id uuid not null,
     seq bigint not null,
     user_id uuid not null,

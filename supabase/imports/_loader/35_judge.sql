@@ -13,6 +13,19 @@ declare
     v_skips_times constant boolean := parley_import.choice('bad_time') is distinct from 'previous';
     v_skips_metadata constant boolean := parley_import.choice('metadata') is distinct from 'drop';
 begin
+    -- Nearly all are well: these are not asked one question after the other.
+    create temporary table suspects on commit drop as
+    select m.ctid as row_id
+    from parley_import.messages as m
+    where
+        m.conversation not in (select r.external_id from parley_import.rooms as r)
+        or m.sender in (select u.external_id from parley_import.users as u where u.user_id is null)
+        or length(m.body) > 10000
+        or (m.kind = 'text' and coalesce(m.body, '') !~ '\S')
+        or m.kind is null
+        or m.created_at is null
+        or not isfinite(m.created_at)
+        or octet_length(m.metadata::text) > 16000;
     insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
     select
         j.kind,
@@ -20,7 +33,8 @@ begin
         m.external_id,
         j.detail,
         j.is_left_out
-    from parley_import.messages as m
+    from suspects as s
+    inner join parley_import.messages as m on s.row_id = m.ctid
     left join parley_import.rooms as r on m.conversation = r.external_id
     left join parley_import.users as u on m.sender = u.external_id
     left join (select distinct f.message from parley_import.files as f) as f
@@ -71,19 +85,8 @@ begin
             v_skips_metadata
         )
     ) as j (kind, is_so, detail, is_left_out)
-    where
-        j.is_so
-        -- Nearly all are well: these are not asked one question after the other.
-        and (
-            r.external_id is null
-            or (m.sender is not null and u.user_id is null)
-            or length(m.body) > 10000
-            or (m.kind = 'text' and coalesce(m.body, '') !~ '\S')
-            or m.kind is null
-            or m.created_at is null
-            or not isfinite(m.created_at)
-            or octet_length(m.metadata::text) > 16000
-        );
+    where j.is_so;
+    drop table suspects;
 
     -- Of no time: with what was said before it.
     update parley_import.messages as m
@@ -154,26 +157,48 @@ returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+    v_now constant timestamptz := chat_private.now();
 begin
+    -- By conversation and author first, of which there are few.
+    create temporary table expired on commit drop as
+    select
+        a.conversation,
+        a.sender,
+        coalesce(n.slug, 'new') as slug,
+        p.retention
+    from (
+        select
+            m.conversation,
+            m.sender,
+            min(m.created_at) as first_at
+        from parley_import.messages as m
+        group by m.conversation, m.sender
+    ) as a
+    inner join parley_import.rooms as r on a.conversation = r.external_id
+    inner join parley_import.targets as t on r.conversation_id = t.conversation_id
+    left join chat.tenants as n on t.tenant_id = n.id
+    left join chat.settings as s on t.tenant_id = s.tenant_id
+    left join parley_import.users as u on a.sender = u.external_id
+    left join chat.tenant_members as e on t.tenant_id = e.tenant_id and u.user_id = e.user_id
+    inner join chat.tiers as i on i.name = coalesce(e.tier, 'free')
+    cross join lateral (
+        select case when s.retention_mode = 'fixed' then s.retention else i.retention end
+    ) as p (retention)
+    where a.first_at + p.retention <= v_now;
     insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
     select
         'expired',
         'tenants',
-        coalesce(n.slug, 'new'),
+        e.slug,
         count(*) || ' messages are older than messages may be here',
         false
     from parley_import.messages as m
-    inner join parley_import.rooms as r on m.conversation = r.external_id
-    inner join parley_import.targets as t on r.conversation_id = t.conversation_id
-    left join chat.tenants as n on t.tenant_id = n.id
-    left join chat.settings as s on t.tenant_id = s.tenant_id
-    left join parley_import.users as u on m.sender = u.external_id
-    left join chat.tenant_members as e on t.tenant_id = e.tenant_id and u.user_id = e.user_id
-    inner join chat.tiers as i on i.name = coalesce(e.tier, 'free')
-    where
-        m.created_at + case when s.retention_mode = 'fixed' then s.retention else i.retention end
-        <= chat_private.now()
-    group by coalesce(n.slug, 'new');
+    inner join expired as e
+        on m.conversation = e.conversation and m.sender is not distinct from e.sender
+    where m.created_at + e.retention <= v_now
+    group by e.slug;
+    drop table expired;
 end;
 $$;
 

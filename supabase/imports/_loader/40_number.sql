@@ -15,10 +15,15 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    drop index if exists parley_import.load_batch_idx, parley_import.load_seq_idx;
+    drop index if exists parley_import.load_batch_idx, parley_import.load_seq_idx,
+    parley_import.moves_conversation_id_idx;
     delete from parley_import.load as l
     where not exists (
         select from parley_import.batches as b where b.batch = l.batch and b.is_done
+    );
+    delete from parley_import.stretches as s
+    where not exists (
+        select from parley_import.batches as b where b.batch = s.batch and b.is_done
     );
     delete from parley_import.batches as b where not b.is_done;
     truncate parley_import.moves, parley_import.found_hidden;
@@ -44,6 +49,7 @@ begin
     analyze shard_rooms;
     create temporary view coming as
     select
+        m.ctid as row_id,
         m.*,
         r.conversation_id,
         u.user_id as sender_id
@@ -96,8 +102,8 @@ begin
     analyze attached;
 
     insert into parley_import.load (
-        conversation_id, seq, rev, id, external_id, part, sender_id, created_at, kind, body,
-        metadata, edited_at, deleted_at, batch
+        conversation_id, seq, rev, id, external_id, part, sender_id, created_at, kind, metadata,
+        edited_at, deleted_at, batch, source
     )
     select
         o.conversation_id,
@@ -111,64 +117,74 @@ begin
         o.sender_id,
         o.created_at,
         case
-            -- Of a text cut into parts, one can be blanks.
-            when o.kind = 'text' and o.deleted_at is null and coalesce(o.body, '') !~ '\S'
-                then case when f.message is null then 'custom' else 'file' end
+            when o.is_blank then case when f.message is null then 'custom' else 'file' end
             else o.kind
         end::chat.message_kind,
-        o.body,
-        case
-            when o.part = 1 and f.links is not null
-                then o.metadata || jsonb_build_object('files', f.links)
-            else o.metadata
-        end,
+        nullif(
+            case
+                when o.part = 1 and f.links is not null
+                    then o.metadata || jsonb_build_object('files', f.links)
+                else o.metadata
+            end,
+            '{}'
+        ),
         o.edited_at,
         o.deleted_at,
         number_messages.first_batch + number_messages.shard
-        + number_messages.shards * ((s.before + o.number) / number_messages.batch_size)
+        + number_messages.shards * ((s.before + o.number) / number_messages.batch_size),
+        o.row_id
     from (
         select
-            m.conversation_id,
-            m.external_id,
-            m.part,
-            m.sender_id,
-            coalesce(m.kind, 'text') as kind,
-            case
-                when m.deleted_at is null and length(m.body) > 10000
-                    then substr(m.body, 1 + 10000 * (m.part - 1), 10000)
-                else m.body
-            end as body,
-            case
-                when m.part > 1 then jsonb_build_object('part', m.part)
-                when octet_length(m.metadata::text) > 16000 then '{}'
-                when m.kind is null
-                    then m.metadata || jsonb_build_object('type', m.source_type)
-                -- Would mention everybody here.
-                else m.metadata - 'mention_all'
-            end as metadata,
-            m.created_at,
-            m.edited_at,
-            m.deleted_at,
+            n.*,
             row_number() over (
-                partition by m.conversation_id
-                order by m.created_at, m.position, m.external_id, m.part
+                partition by n.conversation_id
+                order by n.created_at, n.position, n.external_id, n.part
             ) as number
         from (
             select
-                c.*,
-                generate_series(
-                    1,
-                    case
-                        when c.deleted_at is null
-                            then greatest(1, ceil(length(c.body) / 10000.0)::integer)
-                        else 1
-                    end
-                ) as part
-            from coming as c
-        ) as m
+                m.conversation_id,
+                m.row_id,
+                m.external_id,
+                m.part,
+                m.position,
+                m.sender_id,
+                coalesce(m.kind, 'text') as kind,
+                -- Of a text cut into parts, one can be blanks.
+                coalesce(m.kind, 'text') = 'text'
+                and m.deleted_at is null
+                and coalesce(substr(m.body, 1 + 10000 * (m.part - 1), 10000), '') !~ '\S'
+                as is_blank,
+                case
+                    when m.part > 1 then jsonb_build_object('part', m.part)
+                    when octet_length(m.metadata::text) > 16000 then '{}'
+                    when m.kind is null
+                        then m.metadata || jsonb_build_object('type', m.source_type)
+                    -- Would mention everybody here.
+                    else m.metadata - 'mention_all'
+                end as metadata,
+                m.created_at,
+                m.edited_at,
+                m.deleted_at
+            from (
+                select
+                    c.*,
+                    generate_series(
+                        1,
+                        case
+                            when c.deleted_at is null
+                                then greatest(1, ceil(length(c.body) / 10000.0)::integer)
+                            else 1
+                        end
+                    ) as part
+                from coming as c
+            ) as m
+            -- A fence: texts are looked at before the sort, and not sorted along.
+            offset 0
+        ) as n
     ) as o
     inner join sizes as s on o.conversation_id = s.conversation_id
-    left join attached as f on o.external_id = f.message;
+    left join attached as f on o.external_id = f.message
+    order by o.conversation_id, o.number;
 
     drop view coming;
     drop table shard_rooms;
@@ -186,44 +202,67 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    insert into parley_import.batches (batch, run, shard, messages)
+    insert into parley_import.stretches (
+        batch, conversation_id, first_seq, last_seq, last_rev, last_at, messages, system_messages
+    )
     select
         l.batch,
-        number_references.first_batch,
-        number_references.shard,
-        count(*)
+        l.conversation_id,
+        min(l.seq),
+        max(l.seq),
+        max(l.rev),
+        max(l.created_at),
+        count(*),
+        count(*) filter (where l.kind = 'system')
     from parley_import.load as l
     where
         l.batch >= number_references.first_batch
         and parley_import.is_of_shard(
             l.conversation_id, number_references.shard, number_references.shards
         )
-    group by l.batch;
-    update parley_import.load as l
-    set reply_to_seq = t.seq
-    from parley_import.messages as m
-    inner join parley_import.load as t on m.reply_to = t.external_id and t.part = 1
+    group by l.batch, l.conversation_id;
+    insert into parley_import.batches (batch, run, shard, messages)
+    select
+        s.batch,
+        number_references.first_batch,
+        number_references.shard,
+        sum(s.messages)
+    from parley_import.stretches as s
     where
-        l.external_id = m.external_id
-        and l.part = 1
-        and l.batch >= number_references.first_batch
+        s.batch >= number_references.first_batch
         and parley_import.is_of_shard(
-            l.conversation_id, number_references.shard, number_references.shards
+            s.conversation_id, number_references.shard, number_references.shards
         )
-        and l.conversation_id = t.conversation_id
-        and l.seq > t.seq;
-    update parley_import.load as l
-    set thread_root_seq = t.seq
-    from parley_import.messages as m
-    inner join parley_import.load as t on m.thread_root = t.external_id and t.part = 1
-    where
-        l.external_id = m.external_id
-        and l.batch >= number_references.first_batch
-        and parley_import.is_of_shard(
-            l.conversation_id, number_references.shard, number_references.shards
-        )
-        and l.conversation_id = t.conversation_id
-        and l.seq > t.seq;
+    group by s.batch;
+    if exists (select from parley_import.messages as m where m.reply_to is not null) then
+        update parley_import.load as l
+        set reply_to_seq = t.seq
+        from parley_import.messages as m
+        inner join parley_import.load as t on m.reply_to = t.external_id and t.part = 1
+        where
+            l.external_id = m.external_id
+            and l.part = 1
+            and l.batch >= number_references.first_batch
+            and parley_import.is_of_shard(
+                l.conversation_id, number_references.shard, number_references.shards
+            )
+            and l.conversation_id = t.conversation_id
+            and l.seq > t.seq;
+    end if;
+    if exists (select from parley_import.messages as m where m.thread_root is not null) then
+        update parley_import.load as l
+        set thread_root_seq = t.seq
+        from parley_import.messages as m
+        inner join parley_import.load as t on m.thread_root = t.external_id and t.part = 1
+        where
+            l.external_id = m.external_id
+            and l.batch >= number_references.first_batch
+            and parley_import.is_of_shard(
+                l.conversation_id, number_references.shard, number_references.shards
+            )
+            and l.conversation_id = t.conversation_id
+            and l.seq > t.seq;
+    end if;
 
     update parley_import.targets as t
     set max_seq = n.seq,
@@ -231,14 +270,10 @@ begin
     from parley_import.targets as o
     left join (
         select
-            l.conversation_id,
-            max(l.seq) as seq
-        from parley_import.load as l
-        where
-            parley_import.is_of_shard(
-                l.conversation_id, number_references.shard, number_references.shards
-            )
-        group by l.conversation_id
+            s.conversation_id,
+            max(s.last_seq) as seq
+        from parley_import.stretches as s
+        group by s.conversation_id
     ) as n on o.conversation_id = n.conversation_id
     where
         t.conversation_id = o.conversation_id
@@ -259,18 +294,17 @@ begin
     select
         l.conversation_id,
         u.user_id,
-        max(l.seq) as seq,
-        min(r.read_at) as read_at,
-        min(coalesce(r.delivered_at, r.read_at)) as delivered_at,
-        bool_or(r.delivered_at is distinct from r.read_at) as has_deliveries
+        l.seq,
+        r.read_at,
+        coalesce(r.delivered_at, r.read_at) as delivered_at,
+        r.delivered_at is distinct from r.read_at as has_delivery
     from parley_import.receipts as r
     inner join parley_import.load as l on r.message = l.external_id
     inner join parley_import.users as u on r.person = u.external_id
     where
         u.user_id is not null
         and coalesce(r.delivered_at, r.read_at) is not null
-        and parley_import.is_of_shard(l.conversation_id, number_marks.shard, number_marks.shards)
-    group by l.conversation_id, u.user_id, l.external_id;
+        and parley_import.is_of_shard(l.conversation_id, number_marks.shard, number_marks.shards);
     analyze reads;
 
     update parley_import.members as m
@@ -290,16 +324,20 @@ begin
     left join lateral (
         select l.seq
         from parley_import.load as l
-        where l.conversation_id = n.conversation_id and l.created_at <= n.read_at
+        where
+            n.read_at is not null
+            and l.conversation_id = n.conversation_id
+            and l.created_at <= n.read_at
         order by l.seq desc
         limit 1
-    ) as p on n.read_at is not null
+    ) as p on true
     where
         m.conversation_id = n.conversation_id
         and m.user_id = n.user_id
         and parley_import.is_of_shard(n.conversation_id, number_marks.shard, number_marks.shards);
 
-    -- A move of the watermark a message read; of those read at the same time, one.
+    -- A move of the watermark a message read; of those read at the same time, one. Of a message that
+    -- somebody read twice, the first time.
     insert into parley_import.moves (
         conversation_id, user_id, last_read_seq, last_delivered_seq, moved_at
     )
@@ -311,35 +349,26 @@ begin
         d.read_at
     from (
         select
-            r.*,
-            lead(r.read_at) over (
-                partition by r.conversation_id, r.user_id
-                order by r.seq
+            f.*,
+            lead(f.read_at) over (
+                partition by f.conversation_id, f.user_id
+                order by f.seq
             ) as next_at
-        from reads as r
-        where r.read_at is not null
+        from (
+            select
+                r.*,
+                lag(r.seq) over (
+                    partition by r.conversation_id, r.user_id
+                    order by r.seq, r.read_at
+                ) as seq_before
+            from reads as r
+            where r.read_at is not null
+        ) as f
+        where f.seq_before is distinct from f.seq
     ) as d
     inner join parley_import.members as m
         on d.conversation_id = m.conversation_id and d.user_id = m.user_id
     where d.next_at is distinct from d.read_at
-    union all
-    select
-        d.conversation_id,
-        d.user_id,
-        0,
-        d.seq,
-        d.delivered_at
-    from (
-        select
-            r.*,
-            lead(r.delivered_at) over (
-                partition by r.conversation_id, r.user_id
-                order by r.seq
-            ) as next_at
-        from reads as r
-        where r.has_deliveries
-    ) as d
-    where d.next_at is distinct from d.delivered_at
     union all
     select
         m.conversation_id,
@@ -351,6 +380,32 @@ begin
     where
         m.read_at_seq is not null
         and parley_import.is_of_shard(m.conversation_id, number_marks.shard, number_marks.shards);
+    if exists (select from reads as r where r.has_delivery) then
+        insert into parley_import.moves (
+            conversation_id, user_id, last_read_seq, last_delivered_seq, moved_at
+        )
+        select
+            d.conversation_id,
+            d.user_id,
+            0,
+            d.seq,
+            d.delivered_at
+        from (
+            select
+                r.conversation_id,
+                r.user_id,
+                r.seq,
+                min(r.delivered_at) as delivered_at,
+                lead(min(r.delivered_at)) over (
+                    partition by r.conversation_id, r.user_id
+                    order by r.seq
+                ) as next_at
+            from reads as r
+            group by r.conversation_id, r.user_id, r.seq
+            having bool_or(r.has_delivery)
+        ) as d
+        where d.next_at is distinct from d.delivered_at;
+    end if;
     drop table reads;
 
     -- At once with their successors: a run that is killed forgets none that was brought here.
@@ -451,7 +506,10 @@ set search_path = ''
 as $$
 begin
     create index load_batch_idx on parley_import.load (batch);
-    create index load_seq_idx on parley_import.load (conversation_id, seq);
-    analyze parley_import.load;
+    -- For those of whom the source says only until when they have read.
+    if exists (select from parley_import.members as m where m.read_at is not null) then
+        create index load_seq_idx on parley_import.load (conversation_id, seq);
+    end if;
+    analyze parley_import.load (batch, conversation_id, external_id);
 end;
 $$;

@@ -7,8 +7,9 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    analyze parley_import.batches, parley_import.moves, parley_import.found_reactions,
-    parley_import.found_hidden, parley_import.members;
+    create index moves_conversation_id_idx on parley_import.moves (conversation_id);
+    analyze parley_import.batches, parley_import.stretches, parley_import.moves,
+    parley_import.found_reactions, parley_import.found_hidden, parley_import.members;
     perform set_config('chat.importing', 'on', true);
     insert into chat.tenants (id, slug, name)
     select t.tenant_id, s.slug, s.name

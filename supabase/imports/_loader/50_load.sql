@@ -92,24 +92,17 @@ begin
     end if;
     perform set_config('chat.importing', 'on', true);
     v_ids := array(
-        select distinct l.conversation_id
-        from parley_import.load as l
-        where l.batch = load_batch.batch
+        select s.conversation_id
+        from parley_import.stretches as s
+        where s.batch = load_batch.batch
     );
     perform parley_import.open_conversations(v_ids);
     -- Somebody wrote here since the numbers were given: a new run gives new ones.
     if exists (
         select
-        from (
-            select
-                l.conversation_id,
-                min(l.seq) as seq
-            from parley_import.load as l
-            where l.batch = load_batch.batch
-            group by l.conversation_id
-        ) as f
-        inner join chat.conversations as c on f.conversation_id = c.id
-        where f.seq <> c.last_seq + 1
+        from parley_import.stretches as s
+        inner join chat.conversations as c on s.conversation_id = c.id
+        where s.batch = load_batch.batch and s.first_seq <> c.last_seq + 1
     ) then
         raise exception 'A conversation was written in meanwhile.'
             using errcode = '40001', hint = 'Run apply again.';
@@ -123,12 +116,19 @@ begin
         select
             s.conversation_id,
             s.sender_id,
-            chat_private.lifetimes_for(s.conversation_id, s.sender_id) as lifetimes
+            f.lifetimes,
+            -- Of most, one counts.
+            case when cardinality(f.lifetimes) = 1 then (f.lifetimes[1]).retention end as retention,
+            cardinality(f.lifetimes) = 1 as is_one
         from (
             select distinct l.conversation_id, l.sender_id
             from parley_import.load as l
             where l.batch = load_batch.batch
         ) as s
+        cross join lateral (
+            select chat_private.lifetimes_for(s.conversation_id, s.sender_id) as lifetimes
+            offset 0
+        ) as f
     )
 
     select
@@ -138,10 +138,25 @@ begin
         l.seq,
         l.rev,
         l.created_at,
-        chat_private.expiry(l.created_at, s.lifetimes),
+        case
+            when s.is_one then l.created_at + s.retention
+            else chat_private.expiry(l.created_at, s.lifetimes)
+        end,
         l.kind,
-        case when l.deleted_at is null then l.body end,
-        case when l.deleted_at is null then l.metadata else '{}' end,
+        case
+            when l.deleted_at is null
+                then (
+                    select
+                        case
+                            when length(m.body) > 10000
+                                then substr(m.body, 1 + 10000 * (l.part - 1), 10000)
+                            else m.body
+                        end
+                    from parley_import.messages as m
+                    where m.ctid = l.source
+                )
+        end,
+        case when l.deleted_at is null then coalesce(l.metadata, '{}') else '{}' end,
         l.reply_to_seq,
         l.thread_root_seq,
         l.edited_at,
@@ -161,8 +176,8 @@ begin
     select
         l.conversation_id,
         l.seq,
-        l.body,
-        l.metadata,
+        (select m.body from parley_import.messages as m where m.ctid = l.source),
+        coalesce(l.metadata, '{}'),
         l.deleted_at,
         l.deleted_at + g.restore_window
     from parley_import.load as l
@@ -170,22 +185,12 @@ begin
     inner join chat.settings as g on t.tenant_id = g.tenant_id
     where l.batch = load_batch.batch and l.deleted_at is not null;
     update chat.conversations as c
-    set last_seq = n.last_seq,
-        message_count = c.message_count + n.number,
-        rev = n.rev,
-        last_activity_at = greatest(c.last_activity_at, n.last_at)
-    from (
-        select
-            l.conversation_id,
-            max(l.seq) as last_seq,
-            max(l.rev) as rev,
-            max(l.created_at) as last_at,
-            count(*) filter (where l.kind <> 'system') as number
-        from parley_import.load as l
-        where l.batch = load_batch.batch
-        group by l.conversation_id
-    ) as n
-    where c.id = any (v_ids) and c.id = n.conversation_id;
+    set last_seq = s.last_seq,
+        message_count = c.message_count + s.messages - s.system_messages,
+        rev = s.last_rev,
+        last_activity_at = greatest(c.last_activity_at, s.last_at)
+    from parley_import.stretches as s
+    where s.batch = load_batch.batch and c.id = any (v_ids) and c.id = s.conversation_id;
     v_whole := array(
         select t.conversation_id
         from parley_import.targets as t
