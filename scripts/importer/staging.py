@@ -173,7 +173,7 @@ def _measure(
     for name in tables:
         row = connection.execute(
             sql.SQL(
-                "select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text"
+                "select count(*), coalesce(sum(hash_record_extended(t, 0)::numeric), 0)::text"
                 " from {} as t"
             ).format(sql.Identifier("parley_import", name))
         ).fetchone()

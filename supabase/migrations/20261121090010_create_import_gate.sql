@@ -25,7 +25,7 @@ begin
     return current_setting('chat.importing', true) is distinct from 'on'
         or not has_table_privilege(
             coalesce(nullif(current_setting('role'), 'none'), session_user),
-            'chat.messages',
+            'chat.messages'::regclass,
             'insert'
         );
 end;

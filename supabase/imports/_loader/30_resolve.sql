@@ -81,6 +81,26 @@ begin
 end;
 $$;
 
+-- Who wrote where, how much and when: most of what follows asks this and not each message.
+create function parley_import.gather_authors()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    create temporary table authors on commit drop as
+    select
+        m.conversation,
+        m.sender,
+        count(*) as number,
+        min(m.created_at) as first_at,
+        max(m.created_at) as last_at
+    from parley_import.messages as m
+    group by m.conversation, m.sender;
+    analyze authors;
+end;
+$$;
+
 -- Who is who. By address only where it is confirmed: an unconfirmed one could be anybody's, and
 -- with it what was said to its owner.
 create function parley_import.resolve_people()
@@ -100,7 +120,7 @@ begin
         union
         select p.person from parley_import.participants as p
         union
-        select m.sender from parley_import.messages as m where m.sender is not null
+        select a.sender from authors as a where a.sender is not null
     ) as e
     left join parley_import.people as p on e.external_id = p.external_id
     left join chat.profiles as g on g.id = parley_import.make_id('person', e.external_id)
@@ -126,9 +146,9 @@ begin
                 ) then '(not confirmed)'
             end,
             (
-                select 'wrote ' || count(*)
-                from parley_import.messages as m
-                where m.sender = u.external_id
+                select 'wrote ' || coalesce(sum(a.number), 0)
+                from authors as a
+                where a.sender = u.external_id
             )
         ),
         parley_import.choice('missing_user') is distinct from 'ghost'
@@ -143,7 +163,7 @@ begin
                 exists (
                     select from parley_import.participants as q where q.person = u.external_id
                 )
-                or exists (select from parley_import.messages as m where m.sender = u.external_id)
+                or exists (select from authors as a where a.sender = u.external_id)
             )
         );
     update parley_import.users as u
@@ -205,7 +225,7 @@ begin
     from (
         select p.conversation, p.person, true as has_joined from parley_import.participants as p
         union all
-        select distinct m.conversation, m.sender, false from parley_import.messages as m
+        select a.conversation, a.sender, false from authors as a
     ) as w
     inner join parley_import.users as u on w.person = u.external_id
     where u.user_id is not null
@@ -247,10 +267,10 @@ begin
     ) as s on c.external_id = s.conversation
     left join (
         select
-            m.conversation,
-            min(m.created_at) as first_at
-        from parley_import.messages as m
-        group by m.conversation
+            a.conversation,
+            min(a.first_at) as first_at
+        from authors as a
+        group by a.conversation
     ) as n on c.external_id = n.conversation;
 
     insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
@@ -412,16 +432,15 @@ begin
         r.conversation_id,
         u.user_id,
         'member',
-        coalesce(min(m.created_at), min(t.created_at)),
-        coalesce(max(m.created_at), min(t.created_at)),
+        coalesce(min(a.first_at), min(t.created_at)),
+        coalesce(max(a.last_at), min(t.created_at)),
         false,
         false
     from parley_import.present as q
     inner join parley_import.rooms as r on q.conversation = r.external_id
     inner join parley_import.targets as t on r.conversation_id = t.conversation_id
     inner join parley_import.users as u on q.user_id = u.user_id
-    inner join parley_import.messages as m
-        on q.conversation = m.conversation and u.external_id = m.sender
+    inner join authors as a on q.conversation = a.conversation and u.external_id = a.sender
     where not q.has_joined
     group by r.conversation_id, u.user_id
     on conflict do nothing;

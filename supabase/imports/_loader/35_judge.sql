@@ -25,7 +25,7 @@ begin
         or m.kind is null
         or m.created_at is null
         or not isfinite(m.created_at)
-        or octet_length(m.metadata::text) > 16000;
+        or (m.metadata <> '{}' and octet_length(m.metadata::text) > 16000);
     insert into parley_import.conflicts (kind, place, external_id, detail, is_left_out)
     select
         j.kind,
@@ -160,7 +160,7 @@ as $$
 declare
     v_now constant timestamptz := chat_private.now();
 begin
-    -- By conversation and author first, of which there are few.
+    -- By author first. A message without a time has one of its conversation's by now, or a very old one.
     create temporary table expired on commit drop as
     select
         a.conversation,
@@ -169,11 +169,10 @@ begin
         p.retention
     from (
         select
-            m.conversation,
-            m.sender,
-            min(m.created_at) as first_at
-        from parley_import.messages as m
-        group by m.conversation, m.sender
+            w.conversation,
+            w.sender,
+            coalesce(min(w.first_at) over (partition by w.conversation), '-infinity') as first_at
+        from authors as w
     ) as a
     inner join parley_import.rooms as r on a.conversation = r.external_id
     inner join parley_import.targets as t on r.conversation_id = t.conversation_id
@@ -272,6 +271,7 @@ begin
     truncate parley_import.conflicts;
     perform parley_import.part_duplicates();
     analyze parley_import.messages, parley_import.people, parley_import.participants;
+    perform parley_import.gather_authors();
     perform parley_import.resolve_people();
     perform parley_import.resolve_conversations();
     analyze parley_import.users, parley_import.rooms, parley_import.targets;
@@ -279,6 +279,7 @@ begin
     perform parley_import.judge_messages();
     perform parley_import.judge_files();
     perform parley_import.judge_retention();
+    drop table authors;
     analyze parley_import.left_out, parley_import.members;
 end;
 $$;

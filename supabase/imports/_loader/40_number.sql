@@ -47,36 +47,6 @@ begin
             r.conversation_id, number_messages.shard, number_messages.shards
         );
     analyze shard_rooms;
-    create temporary view coming as
-    select
-        m.ctid as row_id,
-        m.*,
-        r.conversation_id,
-        u.user_id as sender_id
-    from parley_import.messages as m
-    inner join shard_rooms as r on m.conversation = r.external_id
-    left join parley_import.users as u on m.sender = u.external_id
-    where
-        not exists (select from parley_import.left_out as x where x.external_id = m.external_id)
-        and not exists (select from parley_import.load as l where l.external_id = m.external_id);
-
-    -- Batches follow each other, and may end within a conversation.
-    create temporary table sizes on commit drop as
-    select
-        c.conversation_id,
-        coalesce(e.last_seq, 0) as last_seq,
-        coalesce(e.rev, 0) as rev,
-        (sum(c.number) over (order by c.conversation_id) - c.number)::bigint as before
-    from (
-        select
-            m.conversation_id,
-            count(*) as number
-        from coming as m
-        group by m.conversation_id
-    ) as c
-    left join chat.conversations as e on c.conversation_id = e.id;
-    analyze sizes;
-
     -- Files that stay where they are.
     create temporary table attached on commit drop as
     select
@@ -101,14 +71,15 @@ begin
     group by f.message;
     analyze attached;
 
+    -- Batches follow each other, and may end within a conversation.
     insert into parley_import.load (
         conversation_id, seq, rev, id, external_id, part, sender_id, created_at, kind, metadata,
         edited_at, deleted_at, batch, source
     )
     select
         o.conversation_id,
-        s.last_seq + o.number,
-        s.rev + o.number,
+        coalesce(c.last_seq, 0) + o.number,
+        coalesce(c.rev, 0) + o.number,
         parley_import.make_id(
             'message', o.external_id || case when o.part > 1 then '#' || o.part else '' end
         ),
@@ -131,7 +102,7 @@ begin
         o.edited_at,
         o.deleted_at,
         number_messages.first_batch + number_messages.shard
-        + number_messages.shards * ((s.before + o.number) / number_messages.batch_size),
+        + number_messages.shards * ((o.number_of_all - 1) / number_messages.batch_size),
         o.row_id
     from (
         select
@@ -139,7 +110,10 @@ begin
             row_number() over (
                 partition by n.conversation_id
                 order by n.created_at, n.position, n.external_id, n.part
-            ) as number
+            ) as number,
+            row_number() over (
+                order by n.conversation_id, n.created_at, n.position, n.external_id, n.part
+            ) as number_of_all
         from (
             select
                 m.conversation_id,
@@ -156,6 +130,7 @@ begin
                 as is_blank,
                 case
                     when m.part > 1 then jsonb_build_object('part', m.part)
+                    when m.metadata = '{}' and m.kind is not null then m.metadata
                     when octet_length(m.metadata::text) > 16000 then '{}'
                     when m.kind is null
                         then m.metadata || jsonb_build_object('type', m.source_type)
@@ -167,28 +142,42 @@ begin
                 m.deleted_at
             from (
                 select
-                    c.*,
+                    e.*,
+                    e.ctid as row_id,
+                    r.conversation_id,
+                    u.user_id as sender_id,
                     generate_series(
                         1,
                         case
-                            when c.deleted_at is null
-                                then greatest(1, ceil(length(c.body) / 10000.0)::integer)
+                            when e.deleted_at is null
+                                then greatest(1, ceil(length(e.body) / 10000.0)::integer)
                             else 1
                         end
                     ) as part
-                from coming as c
+                from parley_import.messages as e
+                inner join shard_rooms as r on e.conversation = r.external_id
+                left join parley_import.users as u on e.sender = u.external_id
+                where
+                    not exists (
+                        select
+                        from parley_import.left_out as x
+                        where x.external_id = e.external_id
+                    )
+                    and not exists (
+                        select
+                        from parley_import.load as l
+                        where l.external_id = e.external_id
+                    )
             ) as m
             -- A fence: texts are looked at before the sort, and not sorted along.
             offset 0
         ) as n
     ) as o
-    inner join sizes as s on o.conversation_id = s.conversation_id
+    left join chat.conversations as c on o.conversation_id = c.id
     left join attached as f on o.external_id = f.message
-    order by o.conversation_id, o.number;
+    order by o.number_of_all;
 
-    drop view coming;
     drop table shard_rooms;
-    drop table sizes;
     drop table attached;
 end;
 $$;
