@@ -817,7 +817,7 @@ CREATE TABLE chat.messages (
     CONSTRAINT messages_body_check CHECK (((length(body) <= 10000) AND ((kind <> 'text'::chat.message_kind) OR (deleted_at IS NOT NULL) OR ((body IS NOT NULL) AND (body ~ '\S'::text))))),
     CONSTRAINT messages_deleted_check CHECK (((deleted_at IS NULL) OR (body IS NULL))),
     CONSTRAINT messages_metadata_check CHECK (((jsonb_typeof(metadata) = 'object'::text) AND (octet_length((metadata)::text) <= 16384))),
-    CONSTRAINT messages_metadata_kind_check CHECK (((deleted_at IS NOT NULL) OR chat_private.is_valid_metadata((kind)::text, metadata))),
+    CONSTRAINT messages_metadata_kind_check CHECK (((deleted_at IS NOT NULL) OR ((kind = 'text'::chat.message_kind) AND (metadata = '{}'::jsonb)) OR chat_private.is_valid_metadata((kind)::text, metadata))),
     CONSTRAINT messages_seq_check CHECK (((seq > 0) AND (rev >= seq) AND (reply_to_seq < seq) AND (thread_root_seq < seq)))
 );
 
@@ -6929,7 +6929,7 @@ begin
     return current_setting('chat.importing', true) is distinct from 'on'
         or not has_table_privilege(
             coalesce(nullif(current_setting('role'), 'none'), session_user),
-            'chat.messages',
+            'chat.messages'::regclass,
             'insert'
         );
 end;

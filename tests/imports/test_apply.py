@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -34,32 +35,44 @@ OWN_WORDS = """
 
 
 def _command(
-    there: World, path: str, plan: plans.Plan, batch: int, dies_in: str = ""
+    there: World,
+    path: Path,
+    plan: plans.Plan,
+    *,
+    batch: int = 40,
+    step: str = "apply",
+    dies_at: tuple[str, int] = ("", 0),
 ) -> subprocess.Popen[str]:
     """The driver in a process of its own, with small batches so that there are many to die in.
 
-    Or it dies when the second of its sessions comes to the call of ``dies_in``: the first is in it.
+    Or it dies when it comes to a call for that time: what two sessions call, the first is in when
+    the second comes to it.
     """
     code = (
         "import itertools, os, signal, sys, psycopg\n"
+        "url, path, checksum, batch, step, call, time = sys.argv[1:]\n"
         "calls = itertools.count(1)\n"
         "execute = psycopg.Connection.execute\n"
         "def die(self, query, *values):\n"
-        "    if sys.argv[5] and sys.argv[5] in str(query) and next(calls) == 2:\n"
+        "    if call and call in str(query) and next(calls) == int(time):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return execute(self, query, *values)\n"
         "psycopg.Connection.execute = die\n"
         "from pathlib import Path\n"
         "from importer import plan as plans\n"
         "from importer.apply import apply\n"
-        "connection = psycopg.connect(sys.argv[1], autocommit=True)\n"
-        "plan = plans.read_plan(Path(sys.argv[2]), sys.argv[3])\n"
-        "apply(connection, plan, batch=int(sys.argv[4]))\n"
+        "from importer.rollback import rollback\n"
+        "connection = psycopg.connect(url, autocommit=True)\n"
+        "if step == 'rollback':\n"
+        "    rollback(connection)\n"
+        "else:\n"
+        "    apply(connection, plans.read_plan(Path(path), checksum), batch=int(batch))\n"
     )
     return subprocess.Popen(
         [
             *(sys.executable, "-c", code),
-            *(there.database.url, path, plans.checksum(plan), str(batch), dies_in),
+            *(there.database.url, str(path), plans.checksum(plan), str(batch), step),
+            *(dies_at[0], str(dies_at[1])),
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
         stderr=subprocess.PIPE,
@@ -102,7 +115,7 @@ def test_killed_at_random_and_gone_on_with_it_is_the_same(world, long_run, tmp_p
     chance = random.Random(7)
     deaths = 0
     for _ in range(10 if long_run else 3):
-        process = _command(there, str(path), plan, batch=1000 if long_run else 40)
+        process = _command(there, path, plan, batch=1000 if long_run else 40)
         assert process.stderr is not None
         # Its progress is where it dies: at so many lines of it, wherever it is by then.
         for _ in range(chance.randrange(1, 5)):
@@ -147,6 +160,14 @@ def test_one_session_fails_the_other_ends_and_nothing_is_lost(world):
     _goes_on(there, plan, expected)
 
 
+def _dies(there: World, path: Path, plan: plans.Plan, step: str, call: str, time: int) -> None:
+    process = _command(there, path, plan, step=step, dies_at=(call, time))
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert process.stderr is not None
+    process.stderr.close()
+
+
 # Which call one session is in, and the other comes to, when the command is killed.
 CALLS = ["number_messages", "number_references", "number_marks", "load_batch"]
 
@@ -157,12 +178,25 @@ def test_killed_while_two_sessions_work_and_gone_on_with_it_is_the_same(world, t
     plan, expected = _rehearsed(there)
     path = tmp_path / "plan.json"
     plans.write_plan(plan, path)
-    process = _command(there, str(path), plan, batch=40, dies_in=call)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
-    assert process.stderr is not None
-    process.stderr.close()
+    _dies(there, path, plan, "apply", call, 2)
     _goes_on(there, plan, expected)
+
+
+@pytest.mark.parametrize(("call", "time"), [("remove_some", 2), ("drop schema", 1)])
+def test_a_rollback_that_is_killed_goes_on_where_it_was(world, tmp_path, call, time):
+    """While two sessions remove conversations; and at the end, when what was kept is put back."""
+    there: World = world("direct_messages")
+    there.owner.execute(OWN_WORDS)
+    rows, catalogue = there.rows(), there.catalogue()
+    plan = there.plan()
+    there.apply(plan)
+    _dies(there, tmp_path / "plan.json", plan, "rollback", call, time)
+    assert there.rows() != rows
+    with pytest.raises(ImportFailed, match="another plan is under way"):
+        there.apply(plan)
+    there.rollback()
+    assert there.rows() == rows
+    assert there.catalogue() == catalogue
 
 
 def test_two_runs_at_once_are_refused(world):
