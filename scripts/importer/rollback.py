@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from uuid import UUID
 
 import psycopg
 
@@ -45,14 +46,17 @@ def rollback(
     progress = Progress("conversations", row[0])
 
     def remove(worker: psycopg.Connection, shard: int, is_over: threading.Event) -> None:
+        after = UUID(int=0)
         while not is_over.is_set():
-            removed = worker.execute(
-                "select parley_import.remove_some(%s, %s, %s)", (_AT_ONCE, shard, shards.COUNT)
+            row = worker.execute(
+                "select * from parley_import.remove_some(%s, %s, %s, %s)",
+                (after, _AT_ONCE, shard, shards.COUNT),
             ).fetchone()
-            assert removed is not None
-            if not removed[0]:
+            assert row is not None
+            removed, after = row
+            if not removed:
                 break
-            progress.add(removed[0])
+            progress.add(removed)
 
     shards.run(connection, remove)
     with connection.transaction():

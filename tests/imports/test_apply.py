@@ -185,7 +185,7 @@ def test_killed_while_two_sessions_work_and_gone_on_with_it_is_the_same(world, t
 @pytest.mark.parametrize(("call", "time"), [("remove_some", 2), ("drop schema", 1)])
 def test_a_rollback_that_is_killed_goes_on_where_it_was(world, tmp_path, call, time):
     """While two sessions remove conversations; and at the end, when what was kept is put back."""
-    there: World = world("direct_messages")
+    there: World = world("direct_messages", dirt=False, count=300)
     there.owner.execute(OWN_WORDS)
     rows, catalogue = there.rows(), there.catalogue()
     plan = there.plan()

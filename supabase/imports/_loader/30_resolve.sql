@@ -291,7 +291,8 @@ begin
     select
         w.external_id,
         coalesce(
-            e.id,
+            d.id,
+            s.id,
             case w.kind
                 when 'direct' then parley_import.make_id(
                     'direct', concat_ws(':', w.tenant_id, w.user_ids[1], w.user_ids[2])
@@ -303,21 +304,18 @@ begin
             end
         )
     from wanted as w
-    left join chat.conversations as e
+    left join chat.conversations as d
         on
-            w.tenant_id = e.tenant_id
-            and (
-                (
-                    w.kind = 'direct'
-                    and w.user_ids[1] = e.user_low_id
-                    and w.user_ids[2] = e.user_high_id
-                )
-                or (
-                    w.kind = 'subject'
-                    and w.subject_type = e.subject_type
-                    and w.subject_id = e.subject_id
-                )
-            )
+            w.kind = 'direct'
+            and w.tenant_id = d.tenant_id
+            and w.user_ids[1] = d.user_low_id
+            and w.user_ids[2] = d.user_high_id
+    left join chat.conversations as s
+        on
+            w.kind = 'subject'
+            and w.tenant_id = s.tenant_id
+            and w.subject_type = s.subject_type
+            and w.subject_id = s.subject_id
     where w.tenant_id is not null;
 
     insert into parley_import.targets (

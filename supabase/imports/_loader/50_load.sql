@@ -153,7 +153,7 @@ begin
                             else m.body
                         end
                     from parley_import.messages as m
-                    where m.ctid = l.source
+                    where m.ctid = l.source and m.external_id = l.external_id
                 )
         end,
         case when l.deleted_at is null then coalesce(l.metadata, '{}') else '{}' end,
@@ -176,7 +176,11 @@ begin
     select
         l.conversation_id,
         l.seq,
-        (select m.body from parley_import.messages as m where m.ctid = l.source),
+        (
+            select m.body
+            from parley_import.messages as m
+            where m.ctid = l.source and m.external_id = l.external_id
+        ),
         coalesce(l.metadata, '{}'),
         l.deleted_at,
         l.deleted_at + g.restore_window

@@ -57,7 +57,7 @@ begin
 end;
 $$;
 
--- What hangs on messages, once all messages of these conversations are there. The ids are asked of
+-- What hangs on messages, once all messages of these conversations, which are open, are there. The ids are asked of
 -- each table, not left to a join: tables grow while they are filled, and a plan by what they were
 -- would read all of one for each batch.
 create function parley_import.settle(ids uuid [])
@@ -67,7 +67,6 @@ set search_path = ''
 as $$
 begin
     perform set_config('chat.importing', 'on', true);
-    perform parley_import.open_conversations(settle.ids);
     update chat.messages as m
     set thread_count = n.number
     from (
@@ -246,6 +245,8 @@ declare
         limit settle_some.number
     );
 begin
+    perform set_config('chat.importing', 'on', true);
+    perform parley_import.open_conversations(v_ids);
     perform parley_import.settle(v_ids);
     return cardinality(v_ids);
 end;

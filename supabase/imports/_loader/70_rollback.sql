@@ -26,9 +26,12 @@ where
 group by m.conversation_id;
 end;
 
--- Some conversations of a shard that were new, with all that is in them; how many.
-create function parley_import.remove_some(number integer, shard integer, shards integer)
-returns bigint
+-- Some conversations of a shard that were new, with all that is in them: those after that one. How
+-- many, and the last.
+create function parley_import.remove_some(
+    after uuid, number integer, shard integer, shards integer
+)
+returns table (removed integer, last_id uuid)
 language plpgsql
 set search_path = ''
 as $$
@@ -39,6 +42,7 @@ declare
         inner join chat.conversations as c on t.conversation_id = c.id
         where
             t.is_new
+            and t.conversation_id > remove_some.after
             and parley_import.is_of_shard(c.id, remove_some.shard, remove_some.shards)
         order by t.conversation_id
         limit remove_some.number
@@ -47,7 +51,7 @@ begin
     perform set_config('chat.importing', 'on', true);
     delete from chat.conversations as c where c.id = any (v_ids);
     delete from chat_private.orphaned_objects as o where o.conversation_id = any (v_ids);
-    return cardinality(v_ids);
+    return query select cardinality(v_ids), v_ids[cardinality(v_ids)];
 end;
 $$;
 
