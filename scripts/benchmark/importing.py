@@ -17,7 +17,6 @@ from .results import Results
 
 PART = "import"
 _COUNT = 1_000_000
-_PEOPLE = 200
 # One table, a pair of users a message: what most applications begin with.
 _SOURCE = """
 create schema bench_legacy;
@@ -35,7 +34,7 @@ select n, 'person_' || n || '@example.com', 'person_' || n from generate_series(
 insert into bench_legacy.direct_messages (
     id, sender_id, recipient_id, content, is_read, created_at, updated_at
 )
-select n, 1 + n %% (%(people)s - 1), 2 + n %% (%(people)s - 1),
+select n, 1 + n %% %(people)s, 1 + (n + 1 + (n / %(people)s) %% %(each)s) %% %(people)s,
     'message ' || n || ' says something that is worth keeping, in words ' || md5(n::text),
     n %% 5 <> 0, at, at
 from generate_series(1, %(count)s) as n
@@ -47,24 +46,42 @@ analyze bench_legacy.users, bench_legacy.direct_messages;
 """
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """How many messages, of how many people, each of whom writes to how many of the others."""
+
+    messages: int
+    people: int
+    each: int
+
+
 def measure(lab: Laboratory, results: Results) -> None:
     """Every step of ``scripts/import`` but the last, which forgets how to go back."""
     count = min(_COUNT, lab.scale.messages // 5)
-    _, few = _import(lab, count // 10)
-    rates, many = _import(lab, count)
+    _, few = _import(lab, _Shape(count // 10, 200, 1))
+    rates, many = _import(lab, _Shape(count, 200, 1))
     for done, rate in rates.items():
         results.add(PART, "messages", done, "/s", [rate])
     # Of the importer itself: what it holds must not grow with what it brings.
     results.add(PART, "memory of apply", "a tenth", "MB", [few])
     results.add(PART, "memory of apply", "all messages", "MB", [many], beside="a tenth")
+    # A conversation of its own for each message: what is done once a conversation.
+    rates, _ = _import(lab, _Shape(count // 10, 1000, 499))
+    for done, rate in rates.items():
+        results.add(PART, "conversations of one message", done, "/s", [rate])
 
 
-def _import(lab: Laboratory, count: int) -> tuple[dict[str, float], float]:
+def _import(lab: Laboratory, shape: _Shape) -> tuple[dict[str, float], float]:
     """Messages a second of each step, and the megabytes that apply held at most."""
+    count = shape.messages
     rates = {}
     with lab.connect("supabase_admin") as admin:
         for statement in _SOURCE.strip().split(";\n"):
-            values = {"count": count, "people": _PEOPLE} if "%(" in statement else None
+            values = (
+                {"count": count, "people": shape.people, "each": shape.each}
+                if "%(" in statement
+                else None
+            )
             text = statement if values else statement.replace("%%", "%")
             admin.execute(text.encode(), values)
         admin.execute("grant usage on schema bench_legacy to postgres")

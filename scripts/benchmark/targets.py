@@ -128,7 +128,8 @@ _PURGE = (
 _IMPORT = (
     "Two sessions are busy most of the time. What they do is a message's seven indexes, of which"
     " the words' costs as much as the others together, finding these words, and a look-up for each"
-    " foreign key of it and of its read. An import switches none of this off."
+    " foreign key of it and of its read. An import switches none of this off. Meanwhile the session"
+    " that Realtime reads the log by decodes all of it, on the same two processors."
 )
 
 TARGETS = (
