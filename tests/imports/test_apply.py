@@ -39,7 +39,7 @@ def _command(
     path: Path,
     plan: plans.Plan,
     *,
-    batch: int = 40,
+    batch: int,
     step: str = "apply",
     dies_at: tuple[str, int] = ("", 0),
 ) -> subprocess.Popen[str]:
@@ -160,8 +160,16 @@ def test_one_session_fails_the_other_ends_and_nothing_is_lost(world):
     _goes_on(there, plan, expected)
 
 
-def _dies(there: World, path: Path, plan: plans.Plan, step: str, call: str, time: int) -> None:
-    process = _command(there, path, plan, step=step, dies_at=(call, time))
+def _dies(
+    there: World,
+    path: Path,
+    plan: plans.Plan,
+    step: str,
+    dies_at: tuple[str, int],
+    *,
+    batch: int = 40,
+) -> None:
+    process = _command(there, path, plan, batch=batch, step=step, dies_at=dies_at)
     process.wait()
     assert process.returncode == -signal.SIGKILL
     assert process.stderr is not None
@@ -178,7 +186,7 @@ def test_killed_while_two_sessions_work_and_gone_on_with_it_is_the_same(world, t
     plan, expected = _rehearsed(there)
     path = tmp_path / "plan.json"
     plans.write_plan(plan, path)
-    _dies(there, path, plan, "apply", call, 2)
+    _dies(there, path, plan, "apply", (call, 2))
     _goes_on(there, plan, expected)
 
 
@@ -190,13 +198,38 @@ def test_a_rollback_that_is_killed_goes_on_where_it_was(world, tmp_path, call, t
     rows, catalogue = there.rows(), there.catalogue()
     plan = there.plan()
     there.apply(plan)
-    _dies(there, tmp_path / "plan.json", plan, "rollback", call, time)
+    _dies(there, tmp_path / "plan.json", plan, "rollback", (call, time))
     assert there.rows() != rows
     with pytest.raises(ImportFailed, match="another plan is under way"):
         there.apply(plan)
     there.rollback()
     assert there.rows() == rows
     assert there.catalogue() == catalogue
+
+
+def test_counters_are_right_in_the_middle_of_a_conversation(world, tmp_path):
+    there: World = world("direct_messages", count=2000)
+    path = tmp_path / "plan.json"
+    plan = there.plan()
+    plans.write_plan(plan, path)
+    _dies(there, path, plan, "apply", ("load_batch", 60), batch=10)
+    between = there.one(
+        "select count(*) from parley_import.stretches as s"
+        " inner join parley_import.batches as b on s.batch = b.batch"
+        " where b.is_done and not s.is_first and exists ("
+        "select from parley_import.stretches as n inner join parley_import.batches as c"
+        " on n.batch = c.batch where n.conversation_id = s.conversation_id and not c.is_done)"
+    )
+    assert between > 0  # type: ignore[operator]
+    assert there.owner.execute("select * from chat.check_counters()").fetchall() == []
+    assert (
+        there.owner.execute(
+            "select c.id from chat.conversations as c where c.expires_from is distinct from ("
+            "select min(m.expires_at) from chat.messages as m"
+            " where m.conversation_id = c.id and m.deleted_at is null)"
+        ).fetchall()
+        == []
+    )
 
 
 def test_two_runs_at_once_are_refused(world):

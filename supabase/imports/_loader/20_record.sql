@@ -112,6 +112,8 @@ create table parley_import.stretches (
     last_at timestamptz not null,
     messages bigint not null,
     system_messages bigint not null,
+    -- Of those of this conversation in this run.
+    is_first boolean not null,
     primary key (batch, conversation_id)
 );
 

@@ -145,15 +145,18 @@ begin
                     select from auth.users as a where lower(a.email) = lower(p.email)
                 ) then '(not confirmed)'
             end,
-            (
-                select 'wrote ' || coalesce(sum(a.number), 0)
-                from authors as a
-                where a.sender = u.external_id
-            )
+            'wrote ' || coalesce(w.number, 0)
         ),
         parley_import.choice('missing_user') is distinct from 'ghost'
     from parley_import.users as u
     left join parley_import.people as p on u.external_id = p.external_id
+    left join (
+        select
+            a.sender,
+            sum(a.number) as number
+        from authors as a
+        group by a.sender
+    ) as w on u.external_id = w.sender
     where
         u.is_ghost
         or (
@@ -163,7 +166,7 @@ begin
                 exists (
                     select from parley_import.participants as q where q.person = u.external_id
                 )
-                or exists (select from authors as a where a.sender = u.external_id)
+                or w.number is not null
             )
         );
     update parley_import.users as u

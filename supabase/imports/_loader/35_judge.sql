@@ -17,9 +17,11 @@ begin
     create temporary table suspects on commit drop as
     select m.ctid as row_id
     from parley_import.messages as m
+    left join parley_import.rooms as r on m.conversation = r.external_id
+    left join parley_import.users as u on m.sender = u.external_id
     where
-        m.conversation not in (select r.external_id from parley_import.rooms as r)
-        or m.sender in (select u.external_id from parley_import.users as u where u.user_id is null)
+        r.external_id is null
+        or (m.sender is not null and u.user_id is null)
         or length(m.body) > 10000
         or (m.kind = 'text' and coalesce(m.body, '') !~ '\S')
         or m.kind is null

@@ -192,7 +192,8 @@ set search_path = ''
 as $$
 begin
     insert into parley_import.stretches (
-        batch, conversation_id, first_seq, last_seq, last_rev, last_at, messages, system_messages
+        batch, conversation_id, first_seq, last_seq, last_rev, last_at, messages, system_messages,
+        is_first
     )
     select
         l.batch,
@@ -202,7 +203,8 @@ begin
         max(l.rev),
         max(l.created_at),
         count(*),
-        count(*) filter (where l.kind = 'system')
+        count(*) filter (where l.kind = 'system'),
+        l.batch = min(l.batch) over (partition by l.conversation_id)
     from parley_import.load as l
     where
         l.batch >= number_references.first_batch

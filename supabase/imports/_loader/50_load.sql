@@ -82,7 +82,8 @@ set search_path = ''
 as $$
 declare
     v_ids uuid [];
-    v_whole uuid [];
+    v_part uuid [];
+    v_begun uuid [];
 begin
     perform from parley_import.batches as b
     where b.batch = load_batch.batch and not b.is_done
@@ -195,17 +196,24 @@ begin
         last_activity_at = greatest(c.last_activity_at, s.last_at)
     from parley_import.stretches as s
     where s.batch = load_batch.batch and c.id = any (v_ids) and c.id = s.conversation_id;
-    v_whole := array(
+    v_part := array(
         select t.conversation_id
         from parley_import.targets as t
         inner join chat.conversations as c on t.conversation_id = c.id
-        where t.conversation_id = any (v_ids) and c.id = any (v_ids) and t.max_seq <= c.last_seq
+        where t.conversation_id = any (v_ids) and c.id = any (v_ids) and t.max_seq > c.last_seq
     );
-    -- Of the others the counters are right as well after each batch.
-    perform parley_import.recount(
-        array(select i.id from unnest(v_ids) as i (id) where i.id <> all (v_whole))
+    -- Of these the counters are right as well after each batch: counted once, and then on.
+    v_begun := array(
+        select s.conversation_id
+        from parley_import.stretches as s
+        where
+            s.batch = load_batch.batch and s.conversation_id = any (v_part) and s.is_first
     );
-    perform parley_import.settle(v_whole);
+    perform parley_import.recount(v_begun);
+    perform parley_import.count_on(
+        load_batch.batch, array(select unnest(v_part) except select unnest(v_begun))
+    );
+    perform parley_import.settle(array(select unnest(v_ids) except select unnest(v_part)));
     update parley_import.batches as b
     set is_done = true
     where b.batch = load_batch.batch;

@@ -57,6 +57,58 @@ begin
 end;
 $$;
 
+-- Counters, by what a batch added. A conversation of a million messages is not counted anew for each
+-- batch of it.
+create function parley_import.count_on(batch integer, ids uuid [])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    create temporary table added on commit drop as
+    select
+        m.conversation_id,
+        m.sender_id,
+        m.deleted_at is not null as is_deleted,
+        count(*) filter (where m.kind <> 'system') as number,
+        min(m.expires_at) filter (where m.deleted_at is null) as expires_at
+    from parley_import.stretches as s
+    inner join chat.messages as m
+        on
+            s.conversation_id = m.conversation_id
+            and m.seq between s.first_seq and s.last_seq
+    where s.batch = count_on.batch and s.conversation_id = any (count_on.ids)
+    group by m.conversation_id, m.sender_id, m.deleted_at is not null;
+    update chat.conversations as c
+    set expires_from = least(c.expires_from, a.expires_at)
+    from (
+        select
+            d.conversation_id,
+            min(d.expires_at) as expires_at
+        from added as d
+        group by d.conversation_id
+    ) as a
+    where c.id = a.conversation_id;
+    -- Not unread: one's own, and for everybody those that are deleted.
+    update chat.participants as p
+    set read_count = p.read_count + a.number
+    from (
+        select
+            q.conversation_id,
+            q.user_id,
+            sum(d.number) as number
+        from added as d
+        inner join chat.participants as q
+            on
+                d.conversation_id = q.conversation_id
+                and (d.is_deleted or d.sender_id = q.user_id)
+        group by q.conversation_id, q.user_id
+    ) as a
+    where p.conversation_id = a.conversation_id and p.user_id = a.user_id;
+    drop table added;
+end;
+$$;
+
 -- What hangs on messages, once all messages of these conversations, which are open, are there. The ids are asked of
 -- each table, not left to a join: tables grow while they are filled, and a plan by what they were
 -- would read all of one for each batch.
