@@ -1,5 +1,5 @@
 -- What a mapping fills: every source in the same words, with its own ids as text. Not logged: it is
--- filled anew by each run. A row may say anything; 30_resolve.sql finds what cannot be.
+-- filled anew by each run. A row may say anything; 35_judge.sql finds what cannot be.
 
 create unlogged table parley_import.tenants (
     external_id text not null,

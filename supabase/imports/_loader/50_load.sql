@@ -117,19 +117,12 @@ begin
         select
             s.conversation_id,
             s.sender_id,
-            f.lifetimes,
-            -- Of most, one counts.
-            case when cardinality(f.lifetimes) = 1 then (f.lifetimes[1]).retention end as retention,
-            cardinality(f.lifetimes) = 1 as is_one
+            chat_private.lifetimes_for(s.conversation_id, s.sender_id) as lifetimes
         from (
             select distinct l.conversation_id, l.sender_id
             from parley_import.load as l
             where l.batch = load_batch.batch
         ) as s
-        cross join lateral (
-            select chat_private.lifetimes_for(s.conversation_id, s.sender_id) as lifetimes
-            offset 0
-        ) as f
     )
 
     select
@@ -139,10 +132,7 @@ begin
         l.seq,
         l.rev,
         l.created_at,
-        case
-            when s.is_one then l.created_at + s.retention
-            else chat_private.expiry(l.created_at, s.lifetimes)
-        end,
+        chat_private.expiry(l.created_at, s.lifetimes),
         l.kind,
         case
             when l.deleted_at is null
