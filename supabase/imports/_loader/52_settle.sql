@@ -109,9 +109,9 @@ begin
 end;
 $$;
 
--- What hangs on messages, once all messages of these conversations, which are open, are there. The ids are asked of
--- each table, not left to a join: tables grow while they are filled, and a plan by what they were
--- would read all of one for each batch.
+-- What hangs on messages, once all messages of these conversations, which are open, are there. The
+-- ids are asked of each table, not left to a join: tables grow while they are filled, and a plan by
+-- what they were would read all of one for each batch.
 create function parley_import.settle(ids uuid [])
 returns void
 language plpgsql
